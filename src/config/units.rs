@@ -1,0 +1,102 @@
+//! Durations and sizes as people write them: `500ms`, `15s`, `2m`, `64KiB`, `1MiB`.
+
+use std::time::Duration;
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// Reads a whole number of `ms`, `s`, `m` or `h`; without a unit, of seconds.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let millis = match unit {
+        "ms" => 1,
+        "" | "s" => SECOND,
+        "m" => MINUTE,
+        "h" => HOUR,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// Reads a whole number of `B`, `KiB`, `MiB` or `GiB` (or `k`, `M`, `G`, which mean the
+/// same three); without a unit, of bytes.
+pub fn size(text: &str) -> Option<u64> {
+    let (number, unit) = split(text)?;
+    let bytes = match unit {
+        "" | "B" => 1,
+        "KiB" | "k" => KIB,
+        "MiB" | "M" => MIB,
+        "GiB" | "G" => GIB,
+        _ => return None,
+    };
+    number.checked_mul(bytes)
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start_matches(' ')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_unit_is_read() {
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("15s"), Some(Duration::from_secs(15)));
+        assert_eq!(duration("15"), Some(Duration::from_secs(15)));
+        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(duration("1h"), Some(Duration::from_secs(3600)));
+        assert_eq!(size("7"), Some(7));
+        assert_eq!(size("7B"), Some(7));
+        assert_eq!((size("64KiB"), size("64k")), (Some(65_536), Some(65_536)));
+        assert_eq!(
+            (size("1MiB"), size("1M")),
+            (Some(1_048_576), Some(1_048_576))
+        );
+        assert_eq!((size("1GiB"), size("1G")), (Some(1 << 30), Some(1 << 30)));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "+1",
+            "1.5s",
+            "1 s s",
+            "15 sec",
+            "1KB",
+            "99999999999999999999",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+            assert_eq!(size(text), None, "{text}");
+        }
+        assert_eq!(duration("18446744073709551615h"), None);
+        assert_eq!(size("18446744073709551615GiB"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,20}") {
+            let _ = (duration(&text), size(&text));
+        }
+
+        #[test]
+        fn what_is_written_is_read(number in 0_u64..1_000_000_000) {
+            prop_assert_eq!(duration(&format!("{number}ms")), Some(Duration::from_millis(number)));
+            prop_assert_eq!(size(&format!("{number}KiB")), Some(number * 1024));
+        }
+    }
+}

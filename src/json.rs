@@ -1,0 +1,90 @@
+//! What both journeys ask of JSON text beyond serde_json: how deep it is nested, and
+//! strings that are borrowed where they can be.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// Deepest nesting of a request body or of a token's claims; `{}` is 1 deep.
+pub const MAX_DEPTH: usize = 128;
+
+/// How deep arrays and objects are nested in a JSON text.
+///
+/// For a text that is not JSON the number means nothing; parse it too. The parser's own
+/// limit does not do: it does not count inside values that are kept as text.
+pub fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A JSON string, borrowed when it has no escapes.
+#[derive(Debug, Deserialize)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn brackets_in_strings_do_not_count() {
+        assert_eq!(depth(b""), 0);
+        assert_eq!(depth(b"7"), 0);
+        assert_eq!(depth(b"{}"), 1);
+        assert_eq!(depth(br#"{"a":[{"b":"[[[\"[[["}],"c":{}}"#), 3);
+        assert_eq!(depth("[".repeat(500).as_bytes()), 500);
+        assert_eq!(depth(br#""\\"[[]]"#), 2);
+    }
+
+    #[test]
+    fn strings_without_escapes_are_borrowed() {
+        let Text(plain) = serde_json::from_str(r#""user:1""#).unwrap();
+        assert!(matches!(plain, Cow::Borrowed("user:1")));
+        let Text(escaped) = serde_json::from_str(r#""a\/b""#).unwrap();
+        assert_eq!(escaped, "a/b");
+    }
+
+    proptest! {
+        #[test]
+        fn depth_agrees_with_the_parser(text in "[\\[\\]{}\":,a1\\\\]{0,40}") {
+            fn of(value: &serde_json::Value) -> usize {
+                match value {
+                    serde_json::Value::Array(items) => 1 + items.iter().map(of).max().unwrap_or(0),
+                    serde_json::Value::Object(items) => {
+                        1 + items.values().map(of).max().unwrap_or(0)
+                    }
+                    _ => 0,
+                }
+            }
+            if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
+                // A key that is given twice is kept once, so the value may be flatter.
+                prop_assert!(of(&value) <= depth(text.as_bytes()));
+            }
+            depth(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Bifrost: broadcasts signed messages to browsers over WebSocket.
+
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod config;
+pub mod frame;
+pub mod json;
+pub mod socket;
+pub mod stop;
+pub mod token;
