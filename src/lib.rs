@@ -6,6 +6,8 @@ pub mod channel;
 pub mod config;
 pub mod frame;
 pub mod json;
+pub mod outbox;
+pub mod registry;
 pub mod socket;
 pub mod stop;
 pub mod token;
