@@ -5,6 +5,7 @@
 pub mod channel;
 pub mod config;
 pub mod frame;
+pub mod http;
 pub mod json;
 pub mod outbox;
 pub mod registry;

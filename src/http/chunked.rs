@@ -1,0 +1,129 @@
+//! Chunked bodies (RFC 9112 §7.1), taken apart as the bytes come.
+
+use super::Refusal;
+
+/// Longest line with a chunk's size, and longest trailer section, in bytes.
+const MAX_LINE: usize = 4 * 1024;
+const MAX_TRAILERS: usize = 8 * 1024;
+
+/// Where in a chunked body we are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunked {
+    /// Before a line with a size.
+    Size,
+    /// Inside a chunk: so many bytes are missing.
+    Data(usize),
+    /// Behind a chunk, before its line end.
+    DataEnd,
+    /// Behind the last chunk; so many bytes of trailers have been dropped.
+    Trailers(usize),
+    /// Behind the body.
+    End,
+}
+
+impl Chunked {
+    /// Moves what is decoded from `input` to `body`; true when the body is whole.
+    ///
+    /// # Errors
+    /// 400 for what is not chunked coding, 413 for a body over `limit` bytes.
+    pub fn advance(
+        &mut self,
+        input: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<bool, Refusal> {
+        let mut taken = 0;
+        while let Some(step) = self.step(&input[taken..], body, limit)? {
+            taken += step;
+        }
+        input.drain(..taken);
+        Ok(*self == Chunked::End)
+    }
+
+    /// Takes one item off the front of `input`; nothing when it is not there whole.
+    fn step(
+        &mut self,
+        input: &[u8],
+        body: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<Option<usize>, Refusal> {
+        match *self {
+            Chunked::Size => {
+                let Some(line) = line(input, MAX_LINE)? else {
+                    return Ok(None);
+                };
+                let size = chunk_size(line)?;
+                if size > limit - body.len() {
+                    return Err(Refusal::new(413, format!("body is over {limit} bytes")));
+                }
+                *self = if size == 0 {
+                    Chunked::Trailers(0)
+                } else {
+                    Chunked::Data(size)
+                };
+                Ok(Some(line.len() + 2))
+            }
+            Chunked::Data(missing) => {
+                let taken = missing.min(input.len());
+                body.extend_from_slice(&input[..taken]);
+                *self = match missing - taken {
+                    0 => Chunked::DataEnd,
+                    missing => Chunked::Data(missing),
+                };
+                Ok((taken > 0).then_some(taken))
+            }
+            Chunked::DataEnd => match input {
+                [b'\r', b'\n', ..] => {
+                    *self = Chunked::Size;
+                    Ok(Some(2))
+                }
+                [] | [b'\r'] => Ok(None),
+                _ => Err(Refusal::new(400, "a chunk is longer than its size says")),
+            },
+            Chunked::Trailers(dropped) => {
+                let Some(line) = line(input, MAX_TRAILERS - dropped)? else {
+                    return Ok(None);
+                };
+                let taken = line.len() + 2;
+                *self = match line.is_empty() {
+                    true => Chunked::End,
+                    false => Chunked::Trailers((dropped + taken).min(MAX_TRAILERS)),
+                };
+                Ok(Some(taken))
+            }
+            Chunked::End => Ok(None),
+        }
+    }
+}
+
+/// A line without its CR LF, if it is there whole.
+fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, Refusal> {
+    let end = input.iter().take(limit + 2).position(|&byte| byte == b'\n');
+    match end {
+        Some(end) if end > 0 && input[end - 1] == b'\r' => Ok(Some(&input[..end - 1])),
+        Some(_) => Err(Refusal::new(
+            400,
+            "a line of the body ends with LF instead of CR LF",
+        )),
+        None if input.len() > limit + 1 => Err(Refusal::new(
+            400,
+            "chunk extensions or trailers are too long",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// The hexadecimal size; what stands behind a semicolon is an extension, and ignored.
+fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
+    let size = line
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or(line)
+        .trim_ascii_end();
+    let is_hex = !size.is_empty() && size.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(size).ok().filter(|_| is_hex);
+    let Some(text) = text else {
+        return Err(Refusal::new(400, "a chunk's size is not a number"));
+    };
+    Ok(usize::from_str_radix(text, 16).unwrap_or(usize::MAX)) // over every limit
+}

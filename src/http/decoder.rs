@@ -1,0 +1,314 @@
+//! Requests out of bytes, however the bytes are split over reads. No I/O.
+
+use super::chunked::Chunked;
+use super::head::Framing;
+use super::{Head, Refusal};
+
+/// A request, whole.
+#[derive(Debug)]
+pub struct Request {
+    /// Line and headers.
+    pub head: Head,
+    /// The body, with chunks joined.
+    pub body: Vec<u8>,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// More bytes are needed.
+    Partial,
+    /// More bytes are needed, and the client waits for a 100 before it sends them.
+    AwaitsContinue,
+    /// Here it is; what is left of the input belongs to the next one.
+    Whole(Request),
+}
+
+/// Reads one request after the other.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Largest body, in bytes.
+    max_body: usize,
+    begun: Option<Begun>,
+}
+
+/// A request whose head is there.
+#[derive(Debug)]
+struct Begun {
+    head: Head,
+    body: Vec<u8>,
+    rest: Rest,
+    awaits_continue: bool,
+}
+
+/// What is still missing of a body.
+#[derive(Debug)]
+enum Rest {
+    Length(usize),
+    Chunks(Chunked),
+}
+
+impl Decoder {
+    /// A decoder that takes bodies of at most `max_body` bytes.
+    pub fn new(max_body: usize) -> Decoder {
+        Decoder {
+            max_body,
+            begun: None,
+        }
+    }
+
+    /// Goes on with what has arrived, and takes what it uses off the front of `input`.
+    ///
+    /// # Errors
+    /// A refusal, after which nothing more can be read from this connection.
+    pub fn advance(&mut self, input: &mut Vec<u8>) -> Result<Progress, Refusal> {
+        if self.begun.is_none() {
+            let Some((head, size)) = Head::parse(input)? else {
+                return Ok(Progress::Partial);
+            };
+            input.drain(..size);
+            self.begun = Some(Begun::new(head, self.max_body)?);
+        }
+        let Some(begun) = &mut self.begun else {
+            return Ok(Progress::Partial);
+        };
+        if begun.take_body(input, self.max_body)? {
+            let request = self.begun.take().map(|begun| (begun.head, begun.body));
+            let (head, body) = request.expect("it was looked at two lines above");
+            return Ok(Progress::Whole(Request { head, body }));
+        }
+        // Asked for once, and only while nothing of the body is there (RFC 9110 §10.1.1).
+        let awaits_continue = std::mem::take(&mut begun.awaits_continue);
+        match awaits_continue && begun.body.is_empty() && input.is_empty() {
+            true => Ok(Progress::AwaitsContinue),
+            false => Ok(Progress::Partial),
+        }
+    }
+
+    /// Whether a head has come whose body has not.
+    pub fn is_inside_a_request(&self) -> bool {
+        self.begun.is_some()
+    }
+}
+
+impl Begun {
+    fn new(head: Head, max_body: usize) -> Result<Begun, Refusal> {
+        let awaits_continue = head.expects_continue()?;
+        let rest = match head.framing {
+            Framing::Length(length) if length > max_body => {
+                return Err(Refusal::new(413, format!("body is over {max_body} bytes")));
+            }
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunks(Chunked::Size),
+        };
+        Ok(Begun {
+            head,
+            body: Vec::new(),
+            rest,
+            awaits_continue,
+        })
+    }
+
+    fn take_body(&mut self, input: &mut Vec<u8>, max_body: usize) -> Result<bool, Refusal> {
+        match &mut self.rest {
+            Rest::Chunks(chunked) => chunked.advance(input, &mut self.body, max_body),
+            Rest::Length(missing) if *missing == input.len() && self.body.is_empty() => {
+                self.body = std::mem::take(input);
+                Ok(true)
+            }
+            Rest::Length(missing) => {
+                let taken = (*missing).min(input.len());
+                self.body.extend(input.drain(..taken));
+                *missing -= taken;
+                Ok(*missing == 0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MAX_BODY: usize = 64;
+
+    /// What came of a stream of bytes: bodies with their paths, and the status of a refusal.
+    #[derive(Debug, PartialEq)]
+    struct Outcome {
+        requests: Vec<(String, Vec<u8>)>,
+        refusal: Option<u16>,
+        left: usize,
+    }
+
+    fn decode<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Outcome {
+        let mut decoder = Decoder::new(MAX_BODY);
+        let mut outcome = Outcome {
+            requests: Vec::new(),
+            refusal: None,
+            left: 0,
+        };
+        let mut input = Vec::new();
+        for part in parts {
+            input.extend_from_slice(part);
+            loop {
+                match decoder.advance(&mut input) {
+                    Ok(Progress::Whole(request)) => {
+                        outcome.requests.push((request.head.path, request.body));
+                    }
+                    Ok(_) => break,
+                    Err(refusal) => {
+                        outcome.refusal = Some(refusal.status);
+                        return outcome;
+                    }
+                }
+            }
+        }
+        outcome.left = input.len();
+        outcome
+    }
+
+    fn at_once(stream: &[u8]) -> Outcome {
+        decode(std::iter::once(stream))
+    }
+
+    fn chunked(body: &str) -> Outcome {
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        at_once(format!("{head}{body}").as_bytes())
+    }
+
+    #[test]
+    fn pipelined_requests_come_one_after_the_other() {
+        let stream = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
+            GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c";
+        let outcome = at_once(stream);
+        let expected = vec![
+            ("/a".to_owned(), b"abc".to_vec()),
+            ("/b".to_owned(), Vec::new()),
+        ];
+        assert_eq!(
+            outcome,
+            Outcome {
+                requests: expected,
+                refusal: None,
+                left: 6
+            }
+        );
+    }
+
+    #[test]
+    fn chunks_are_joined_and_trailers_dropped() {
+        let outcome = chunked("3;ext=\"x\"\r\nabc\r\n0a\r\n0123456789\r\n0\r\nA: b\r\n\r\n");
+        assert_eq!(
+            outcome.requests,
+            [("/".to_owned(), b"abc0123456789".to_vec())]
+        );
+    }
+
+    #[test]
+    fn broken_chunks_are_refused() {
+        for body in [
+            "x\r\n",
+            "\r\n",
+            "-1\r\n",
+            "3\nabc",
+            "3\r\nabcd\r\n",
+            "3 3\r\n",
+            "3\r\nabc\n",
+        ] {
+            assert_eq!(chunked(body).refusal, Some(400), "{body:?}");
+        }
+        assert_eq!(
+            chunked(&format!("1;{}", "x".repeat(9000))).refusal,
+            Some(400)
+        );
+        assert_eq!(
+            chunked(&format!("0\r\n{}", "A: b\r\n".repeat(9000))).refusal,
+            Some(400)
+        );
+    }
+
+    #[test]
+    fn bodies_over_the_limit_are_refused_before_they_are_read() {
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n";
+        assert_eq!(at_once(head.as_bytes()).refusal, Some(413));
+        assert_eq!(chunked("41\r\n").refusal, Some(413));
+        assert_eq!(chunked("ffffffffffffffffffffff\r\n").refusal, Some(413));
+        assert_eq!(
+            chunked(&"20\r\n01234567890123456789012345678901\r\n".repeat(3)).refusal,
+            Some(413)
+        );
+    }
+
+    #[test]
+    fn a_100_is_asked_for_once() {
+        let mut decoder = Decoder::new(MAX_BODY);
+        let head =
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n";
+        let mut input = head.as_bytes().to_vec();
+        assert!(matches!(
+            decoder.advance(&mut input),
+            Ok(Progress::AwaitsContinue)
+        ));
+        assert!(matches!(decoder.advance(&mut input), Ok(Progress::Partial)));
+        input.extend_from_slice(b"abc");
+        assert!(matches!(
+            decoder.advance(&mut input),
+            Ok(Progress::Whole(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_requests(
+            bodies in prop::collection::vec(("[a-z]{1,8}", "\\PC{0,12}", any::<bool>()), 1..4),
+            cuts in prop::collection::vec(1_usize..40, 0..40),
+            junk in "[\\x00-\\x7f]{0,12}",
+        ) {
+            let mut stream = Vec::new();
+            for (path, body, is_chunked) in &bodies {
+                let framing = match is_chunked {
+                    true => "Transfer-Encoding: chunked".to_owned(),
+                    false => format!("Content-Length: {}", body.len()),
+                };
+                stream.extend(format!("POST /{path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n").bytes());
+                match is_chunked {
+                    true => {
+                        for piece in body.as_bytes().chunks(5) {
+                            stream.extend(format!("{:x}\r\n", piece.len()).bytes());
+                            stream.extend_from_slice(piece);
+                            stream.extend(b"\r\n");
+                        }
+                        stream.extend(b"0\r\n\r\n");
+                    }
+                    false => stream.extend_from_slice(body.as_bytes()),
+                }
+            }
+            stream.extend(junk.bytes());
+            let whole = at_once(&stream);
+            prop_assert!(whole.requests.len() >= bodies.len());
+            let mut parts = Vec::new();
+            let mut rest = &stream[..];
+            for cut in cuts {
+                let (part, after) = rest.split_at(cut.min(rest.len()));
+                parts.push(part);
+                rest = after;
+            }
+            parts.push(rest);
+            prop_assert_eq!(decode(parts.into_iter()), whole);
+            prop_assert_eq!(decode(stream.chunks(1)).requests.len() >= bodies.len(), true);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(stream in prop::collection::vec(any::<u8>(), 0..200)) {
+            at_once(&stream);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(stream in "(GET|POST) /[ -~]{0,9} HTTP/1\\.[01]\r\n([A-Za-z-]{1,17}: ?[ -~]{0,9}\r?\n){0,4}\r\n[ -~\r\n]{0,40}") {
+            let whole = at_once(stream.as_bytes());
+            let bytewise = decode(stream.as_bytes().chunks(1));
+            prop_assert_eq!(whole, bytewise);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! HTTP/1.1 on one connection: requests in, answers out (RFC 9110, RFC 9112).
+//!
+//! `Conversation` does the reading, waiting and writing; `decoder` turns bytes into
+//! requests without any I/O; `reply` is what a route gives. Which route that is, is
+//! none of its business.
+
+mod chunked;
+mod conversation;
+mod decoder;
+mod head;
+mod reply;
+
+pub use conversation::{Conversation, Limits, Next};
+pub use decoder::{Decoder, Progress, Request};
+pub use head::Head;
+pub use reply::{Persistence, Reply};
+
+/// A request that is turned down before it reached a route, or by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// One sentence that says what is wrong: lower case, no full stop.
+    pub sentence: String,
+}
+
+impl Refusal {
+    /// A refusal with a status and a sentence.
+    pub fn new(status: u16, sentence: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            sentence: sentence.into(),
+        }
+    }
+}
