@@ -1,14 +1,44 @@
 //! Bifrost: broadcasts signed messages to browsers over WebSocket.
+//!
+//! Two journeys, one file each, lead through the house; imports point down only:
+//!
+//! ```text
+//! main ── cli ── server ── routes ── broadcast ──┐
+//!                  │          └ handshake        ├── registry ── outbox ── socket
+//!                  │       ── subscribe ─────────┘
+//!                  │            ├ session        (one connection's thread: poll, read, end)
+//!                  │            └ event          (what clients say, and are told)
+//!                  ├ http       (requests and answers on one connection)
+//!                  ├ connections, demo
+//!                  └ config, token, json, channel, frame, log, stop   (leaves)
+//! ```
+//!
+//! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
+//!   [`broadcast`], which verifies the [`token`], encodes one [`frame`] and hands it to the
+//!   [`registry`]; each subscriber's [`outbox`] writes it to its [`socket`].
+//! * A subscription: the same front, then [`handshake`] and [`subscribe`], which takes a seat
+//!   in the [`registry`] and leaves a fresh thread waiting in a [`session`].
 
 #![forbid(unsafe_code)]
 
+pub mod broadcast;
 pub mod channel;
+pub mod cli;
 pub mod config;
+pub mod connections;
+pub mod demo;
+pub mod event;
 pub mod frame;
+pub mod handshake;
 pub mod http;
 pub mod json;
+pub mod log;
 pub mod outbox;
 pub mod registry;
+pub mod routes;
+pub mod server;
+pub mod session;
 pub mod socket;
 pub mod stop;
+pub mod subscribe;
 pub mod token;

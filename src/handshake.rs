@@ -1,0 +1,73 @@
+//! The opening handshake, seen from the server (RFC 6455 §4.2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tiny_http::{HTTPVersion, Method};
+use tungstenite::handshake::derive_accept_key;
+
+use crate::config::Origins;
+use crate::http::{Head, Refusal, Reply};
+
+/// A decoded `Sec-WebSocket-Key` has so many bytes (RFC 6455 §4.2.1).
+const KEY_SIZE: usize = 16;
+
+/// Checks a request to subscribe; the reply switches protocols.
+///
+/// # Errors
+/// The reply that turns it down: 400, 403 or 426.
+pub fn accept(head: &Head, origins: Option<&Origins>) -> Result<Reply, Reply> {
+    let asks = head.method == Method::Get
+        && head.version != HTTPVersion(1, 0)
+        && head.has_token("Upgrade", "websocket");
+    if !asks {
+        let sentence = "this is a WebSocket endpoint; connect with ws:// or wss://";
+        return Err(Refusal::new(426, sentence).into());
+    }
+    check_version(head)?;
+    if !head.has_token("Connection", "Upgrade") {
+        return Err(Refusal::new(400, "Connection does not say Upgrade").into());
+    }
+    let key = find_key(head)?;
+    check_origin(head, origins)?;
+    Ok(Reply::switching_protocols(&derive_accept_key(
+        key.as_bytes(),
+    )))
+}
+
+fn check_version(head: &Head) -> Result<(), Reply> {
+    match head.header("Sec-WebSocket-Version") {
+        Some("13") => Ok(()),
+        Some(_) => {
+            let refusal = Refusal::new(426, "the only Sec-WebSocket-Version known is 13");
+            Err(Reply::from(refusal).with("Sec-WebSocket-Version", "13"))
+        }
+        None => Err(Refusal::new(400, "Sec-WebSocket-Version is missing").into()),
+    }
+}
+
+fn find_key(head: &Head) -> Result<&str, Refusal> {
+    let mut keys = head.values("Sec-WebSocket-Key");
+    let Some(key) = keys.next() else {
+        return Err(Refusal::new(400, "Sec-WebSocket-Key is missing"));
+    };
+    match STANDARD.decode(key) {
+        Ok(bytes) if bytes.len() == KEY_SIZE && keys.next().is_none() => Ok(key),
+        Ok(_) | Err(_) => Err(Refusal::new(
+            400,
+            "Sec-WebSocket-Key is not 16 bytes in base64",
+        )),
+    }
+}
+
+fn check_origin(head: &Head, origins: Option<&Origins>) -> Result<(), Refusal> {
+    let (Some(origins), Some(origin)) = (origins, head.header("Origin")) else {
+        return Ok(());
+    };
+    match origins.allow(origin) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            403,
+            "Origin is not allowed; see BIFROST_ALLOWED_ORIGINS",
+        )),
+    }
+}

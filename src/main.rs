@@ -1,0 +1,173 @@
+//! The program: reads the settings, serves, and picks the exit status.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::thread;
+
+use bifrost::cli::{self, Action};
+use bifrost::config::{Config, ConfigError, Given, Variables};
+use bifrost::demo::{self, Demo};
+use bifrost::routes::Front;
+use bifrost::stop::Stop;
+use bifrost::{log as logging, server};
+use log::{error, info, warn};
+use rustix::rand::{GetRandomFlags, getrandom};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// A random secret, in bytes: as long as the longest hash.
+const RANDOM_SECRET: usize = 64;
+/// A process that a signal ends has this added to the signal's number for a status.
+const SIGNALLED: i32 = 128;
+
+fn main() -> ExitCode {
+    let (action, matches) = cli::parse();
+    let outcome =
+        cli::variables(&matches)
+            .map_err(Failure::from)
+            .and_then(|variables| match action {
+                Action::Serve => serve(&variables),
+                Action::Demo => serve_demo(variables),
+            });
+    log::logger().flush();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bifrost: {failure}");
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn serve(variables: &Variables) -> Result<(), Failure> {
+    let config = Config::from_variables(variables)?;
+    let listener = listen(&config)?;
+    run(listener, &config, Front::Welcome)
+}
+
+/// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
+fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
+    let has_port = variables.contains_key("PORT");
+    variables
+        .entry("HOST")
+        .or_insert_with(|| default("127.0.0.1".into()));
+    if !variables.contains_key("JWT_SECRET_FILE") {
+        let secret = random_secret().map_err(Failure::system("no random numbers"))?;
+        variables
+            .entry("JWT_SECRET")
+            .or_insert_with(|| default(secret));
+    }
+    let config = Config::from_variables(&variables)?;
+    let listener = match listen(&config) {
+        Err(_) if !has_port => listen(&Config {
+            port: 0,
+            ..config.clone()
+        })?,
+        listener => listener?,
+    };
+    let demo = Demo::new(config.secret.clone(), config.algorithm);
+    let address = listener
+        .local_addr()
+        .map_err(Failure::system("the listener has no address"))?;
+    println!("{}", demo::introduction(&demo, address));
+    run(listener, &config, Front::Demo(demo))
+}
+
+fn run(listener: TcpListener, config: &Config, front: Front) -> Result<(), Failure> {
+    logging::start(config.log).map_err(Failure::system("can't start a thread"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, not what: the message could quote what a client sent.
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        error!("panic place={place}");
+    }));
+    info!(
+        "bifrost version={} pid={}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    config
+        .warnings()
+        .iter()
+        .for_each(|warning| warn!("{warning}"));
+    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
+    raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;
+    server::run(listener, config, front, &stop).map_err(Failure::system("can't serve"))
+}
+
+/// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
+fn raise_on_signals(stop: Stop) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let watch = move || {
+        for signal in signals.forever() {
+            if stop.is_raised() {
+                std::process::exit(SIGNALLED + signal);
+            }
+            info!("stopping signal={signal}");
+            stop.raise();
+        }
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(watch)
+        .map(drop)
+}
+
+fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let what = format!("can't listen on {} port {}", config.host, config.port);
+    server::listen(&config.host, config.port).map_err(Failure::system(what))
+}
+
+fn random_secret() -> io::Result<String> {
+    let mut bytes = [0; RANDOM_SECRET / 2];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn default(value: String) -> Given {
+    Given {
+        name: "the default".into(),
+        value: value.into(),
+    }
+}
+
+/// Why the program ends early.
+enum Failure {
+    Config(ConfigError),
+    System(String),
+}
+
+impl Failure {
+    fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure::System(format!("{what}: {error}"))
+    }
+
+    /// 2 for a setting that is wrong, 1 for what the system refuses.
+    fn status(&self) -> u8 {
+        match self {
+            Failure::Config(ConfigError::Setting(_)) => 2,
+            Failure::Config(ConfigError::File(_)) | Failure::System(_) => 1,
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Config(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Config(error) => error.fmt(formatter),
+            Failure::System(message) => formatter.write_str(message),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What is found at which path.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::warn;
+use serde::Serialize;
+use tiny_http::Method;
+
+use crate::broadcast;
+use crate::config::Origins;
+use crate::connections::Connections;
+use crate::demo::Demo;
+use crate::handshake;
+use crate::http::{Refusal, Reply, Request};
+use crate::log::Throttle;
+use crate::registry::Registry;
+use crate::stop::Stop;
+use crate::token::Verifier;
+
+static REFUSED_BROADCASTS: Throttle = Throttle::new();
+
+/// What stands at the front door.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// A page that says what this is.
+    Welcome,
+    /// The demonstration.
+    Demo(Demo),
+}
+
+/// What happens to a request.
+pub enum Answer {
+    /// It is answered.
+    Reply(Reply),
+    /// It is answered, and the connection becomes a subscriber's.
+    Subscribe(Reply),
+}
+
+/// Everything that the routes answer from.
+pub struct Routes {
+    /// Checks broadcasts.
+    pub verifier: Arc<Verifier>,
+    /// Gets them, and counts.
+    pub registry: Registry,
+    /// Knows whether the server is full.
+    pub connections: Connections,
+    /// Pages that may subscribe; any, if nothing.
+    pub origins: Option<Origins>,
+    /// What stands at `/`.
+    pub front: Front,
+    /// Since when the server runs.
+    pub started: Instant,
+    /// Whether it is about to stop.
+    pub stop: Stop,
+}
+
+#[derive(Serialize)]
+struct Info {
+    stats: InfoStats,
+    version: &'static str,
+    uptime_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct InfoStats {
+    deliveries: u64,
+    connected: usize,
+    channels: usize,
+    subscriptions: usize,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+const OK: Health = Health { status: "ok" };
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
+
+impl Routes {
+    /// Finds the route and follows it.
+    pub fn answer(&self, request: &Request) -> Answer {
+        let reply = match (&request.head.method, request.head.path.as_str()) {
+            (Method::Post, "/broadcast") => self.broadcast(request),
+            (Method::Get | Method::Head, "/subscribe") => return self.subscribe(request),
+            (Method::Get | Method::Head, "/info.json") => Reply::json(200, &self.info()),
+            (Method::Get | Method::Head, "/healthz") => Reply::json(200, &OK),
+            (Method::Get | Method::Head, "/readyz") => self.readiness(),
+            (Method::Get | Method::Head, "/") => self.front_page(),
+            (_, "/broadcast") => Reply::method_not_allowed(POST),
+            (_, "/subscribe" | "/info.json" | "/healthz" | "/readyz" | "/") => {
+                Reply::method_not_allowed(GET)
+            }
+            _ => match &self.front {
+                Front::Demo(demo) => answer_in_demo(demo, request),
+                Front::Welcome => not_found(),
+            },
+        };
+        Answer::Reply(reply)
+    }
+
+    fn broadcast(&self, request: &Request) -> Reply {
+        broadcast::post(request, &self.verifier, &self.registry).unwrap_or_else(|refusal| {
+            if let Some(suppressed) = REFUSED_BROADCASTS.pass() {
+                let (status, reason) = (refusal.status, &refusal.sentence);
+                warn!(
+                    "broadcast refused status={status} reason={reason:?} suppressed={suppressed}"
+                );
+            }
+            refusal.into()
+        })
+    }
+
+    fn subscribe(&self, request: &Request) -> Answer {
+        let accepted = match handshake::accept(&request.head, self.origins.as_ref()) {
+            Ok(accepted) => accepted,
+            Err(reply) => return Answer::Reply(reply),
+        };
+        match self.obstacle() {
+            Some("full") => {
+                Answer::Reply(Refusal::new(503, "the server is full; try again later").into())
+            }
+            Some(_) => Answer::Reply(Refusal::new(503, "the server is restarting").into()),
+            None => Answer::Subscribe(accepted),
+        }
+    }
+
+    /// Why no new subscriber would be taken.
+    fn obstacle(&self) -> Option<&'static str> {
+        match () {
+            () if self.stop.is_raised() => Some("draining"),
+            () if self.connections.is_full() => Some("full"),
+            () => None,
+        }
+    }
+
+    fn readiness(&self) -> Reply {
+        match self.obstacle() {
+            Some(status) => Reply::json(503, &Health { status }),
+            None => Reply::json(200, &OK),
+        }
+    }
+
+    fn info(&self) -> Info {
+        let stats = self.registry.stats();
+        Info {
+            stats: InfoStats {
+                deliveries: stats.deliveries,
+                connected: stats.connected,
+                channels: stats.channels,
+                subscriptions: stats.subscriptions,
+            },
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.started.elapsed().as_secs(),
+        }
+    }
+
+    fn front_page(&self) -> Reply {
+        match self.front {
+            Front::Demo(_) => Demo::page(),
+            Front::Welcome => Reply::page(include_str!("pages/welcome.html")),
+        }
+    }
+}
+
+fn answer_in_demo(demo: &Demo, request: &Request) -> Reply {
+    match (&request.head.method, request.head.path.as_str()) {
+        (Method::Get | Method::Head, "/demo/token") => demo.give_token(),
+        (Method::Post, "/demo/sign") => demo.sign_message(request).unwrap_or_else(Reply::from),
+        (_, "/demo/token") => Reply::method_not_allowed(GET),
+        (_, "/demo/sign") => Reply::method_not_allowed(POST),
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Reply {
+    let known = "/broadcast, /subscribe, /info.json, /healthz, /readyz and /";
+    Refusal::new(404, format!("nothing is here; there are {known}")).into()
+}

@@ -1,0 +1,349 @@
+//! One WebSocket connection: what its thread waits for, and how it ends.
+//!
+//! tungstenite reads the frames; everything it wants to write goes through the outbox.
+//! The thread sleeps in one `poll` over the socket, the outbox's bell and the stop, and
+//! wakes for nothing else but its own deadlines. What messages mean is not known here.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
+
+use crate::frame;
+use crate::outbox::{Backlog, Outbox, Verdict};
+use crate::socket::{Socket, wait};
+use crate::stop::Stop;
+
+/// Largest message of a client, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// What tungstenite reads at once, in bytes. It holds this much per connection.
+const READ_BUFFER: usize = 512;
+/// So many silent ping intervals mean a dead peer.
+const SILENT_INTERVALS: u32 = 2;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client sent a close frame.
+    ClientClosed,
+    /// The connection broke, or ended without a close frame.
+    Gone,
+    /// Nothing has come for two ping intervals.
+    Silent,
+    /// It took nothing for the write time limit.
+    Stalled,
+    /// More waited for it than may.
+    TooSlow,
+    /// No good token came in time.
+    AuthTimedOut,
+    /// The server stops.
+    Stopping,
+    /// It broke the protocol; no further frame can be made out.
+    Broken(Farewell),
+    /// It asked for something that it may not have.
+    Rejected(Farewell),
+}
+
+/// A close code with a reason (RFC 6455 §7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Farewell {
+    /// The code.
+    pub code: u16,
+    /// What is wrong, in at most 123 bytes.
+    pub reason: &'static str,
+}
+
+impl Ending {
+    /// One word for the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::ClientClosed => "client_closed",
+            Ending::Gone => "gone",
+            Ending::Silent => "silent",
+            Ending::Stalled => "stalled",
+            Ending::TooSlow => "too_slow",
+            Ending::AuthTimedOut => "auth_timed_out",
+            Ending::Stopping => "stopping",
+            Ending::Broken(_) => "broken",
+            Ending::Rejected(_) => "rejected",
+        }
+    }
+
+    /// What the client is told, if it can still be told anything.
+    pub fn farewell(self) -> Option<Farewell> {
+        let (code, reason) = match self {
+            Ending::ClientClosed | Ending::Gone | Ending::Silent | Ending::Stalled => return None,
+            Ending::TooSlow => (1013, "Too slow"),
+            Ending::AuthTimedOut => (4002, "Authentication timed out"),
+            Ending::Stopping => (1012, "Service restart"),
+            Ending::Broken(farewell) | Ending::Rejected(farewell) => return Some(farewell),
+        };
+        Some(Farewell { code, reason })
+    }
+}
+
+/// The time limits of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How often the client is pinged.
+    pub ping_interval: Duration,
+    /// For the client to take something, and to answer a close.
+    pub write: Duration,
+    /// For everything that waits, when the server stops.
+    pub drain: Duration,
+}
+
+/// A WebSocket connection behind its handshake.
+pub struct Session {
+    socket: Socket,
+    outbox: Outbox,
+    websocket: WebSocketContext,
+    stop: Stop,
+    limits: Limits,
+    last_heard: Instant,
+    next_ping: Instant,
+}
+
+impl Session {
+    /// Takes over a connection; `early` is what came behind the handshake.
+    pub fn new(
+        socket: Socket,
+        outbox: Outbox,
+        early: Vec<u8>,
+        limits: Limits,
+        stop: Stop,
+    ) -> Session {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0) // one write per frame, so that the outbox gets whole frames
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let now = Instant::now();
+        Session {
+            socket,
+            outbox,
+            websocket: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
+            stop,
+            limits,
+            last_heard: now,
+            next_ping: now + limits.ping_interval,
+        }
+    }
+
+    /// Waits for the next text message; past `deadline`, the client has not authenticated.
+    ///
+    /// # Errors
+    /// How the connection ends; then [`Session::finish`] has to follow.
+    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Utf8Bytes, Ending> {
+        loop {
+            // Before each message, so that a client that never pauses can't put it off.
+            self.tend(deadline)?;
+            match self.read() {
+                Ok(Message::Text(text)) => return Ok(text),
+                Ok(Message::Binary(_)) => {
+                    let reason = "Binary messages are not taken";
+                    return Err(Ending::Rejected(Farewell { code: 1003, reason }));
+                }
+                Ok(_) => {} // tungstenite answers pings and closes
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    self.sleep(deadline)?;
+                }
+                Err(error) => return Err(ending(&error)),
+            }
+        }
+    }
+
+    /// Says farewell where that is still possible, and ends the connection.
+    pub fn finish(mut self, ending: Ending) {
+        match ending {
+            Ending::Gone | Ending::Silent | Ending::Stalled => {}
+            Ending::ClientClosed => {
+                self.flush(Instant::now() + self.limits.write); // the answer is in the outbox
+            }
+            _ => self.say_farewell(ending),
+        }
+        self.socket.cut();
+    }
+
+    fn read(&mut self) -> Result<Message, Error> {
+        let mut wire = Wire {
+            socket: &self.socket,
+            outbox: &self.outbox,
+            last_heard: &mut self.last_heard,
+        };
+        self.websocket.read(&mut wire)
+    }
+
+    /// Does what is due: notices the end, pings.
+    fn tend(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
+        match self.outbox.verdict() {
+            Verdict::Overflowed => return Err(Ending::TooSlow),
+            Verdict::Broken => return Err(Ending::Gone),
+            Verdict::Sound => {}
+        }
+        if self.stop.is_raised() {
+            return Err(Ending::Stopping);
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Ending::AuthTimedOut);
+        }
+        if self.silence_limit() <= now {
+            return Err(Ending::Silent);
+        }
+        if self.next_ping <= now {
+            let _ = self.outbox.push(&frame::ping()); // refused: the bell tells
+            self.next_ping = now + self.limits.ping_interval;
+        }
+        Ok(())
+    }
+
+    fn silence_limit(&self) -> Instant {
+        self.last_heard + SILENT_INTERVALS * self.limits.ping_interval
+    }
+
+    /// Sleeps until something is to be done or the socket can be read; drains a backlog.
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
+        let stalled_until = self.stall_limit()?;
+        let due = self.next_ping.min(self.silence_limit());
+        let due = [deadline, stalled_until]
+            .into_iter()
+            .flatten()
+            .fold(due, Instant::min);
+        let interest = match stalled_until {
+            Some(_) => PollFlags::IN | PollFlags::OUT,
+            None => PollFlags::IN,
+        };
+        let bell = self.outbox.bell();
+        let mut fds = [
+            PollFd::new(&self.socket, interest),
+            PollFd::new(&bell, PollFlags::IN),
+            PollFd::new(&self.stop, PollFlags::IN),
+        ];
+        wait(&mut fds, Some(due)).map_err(|_| Ending::Gone)?;
+        let (can_write, is_rung) = (
+            fds[0].revents().contains(PollFlags::OUT),
+            !fds[1].revents().is_empty(),
+        );
+        if is_rung {
+            self.outbox.answer_bell();
+        }
+        if can_write {
+            self.outbox.resume();
+        }
+        Ok(())
+    }
+
+    /// Until when the socket has to take something, if something waits.
+    fn stall_limit(&self) -> Result<Option<Instant>, Ending> {
+        let limit = self
+            .outbox
+            .stalled_since()
+            .map(|since| since + self.limits.write);
+        match limit {
+            Some(limit) if limit <= Instant::now() => Err(Ending::Stalled),
+            limit => Ok(limit),
+        }
+    }
+
+    fn say_farewell(&mut self, ending: Ending) {
+        let Some(Farewell { code, reason }) = ending.farewell() else {
+            return;
+        };
+        let now = Instant::now();
+        let (backlog, flush_until) = match ending {
+            Ending::TooSlow => (Backlog::Drop, now + self.limits.write),
+            Ending::Stopping => (Backlog::Keep, now + self.limits.drain),
+            _ => (Backlog::Keep, now + self.limits.write),
+        };
+        self.outbox.seal(frame::close(code, reason), backlog);
+        if !self.flush(flush_until) {
+            return;
+        }
+        match ending {
+            Ending::Broken(_) => self.socket.linger(self.limits.write),
+            _ => self.await_close(Instant::now() + self.limits.write),
+        }
+    }
+
+    /// Writes all that waits; false when the peer would not take it in time.
+    fn flush(&self, deadline: Instant) -> bool {
+        while !self.outbox.is_empty() {
+            let Ok(stalled_until) = self.stall_limit() else {
+                return false;
+            };
+            let due = stalled_until.map_or(deadline, |limit| limit.min(deadline));
+            let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+            if Instant::now() >= deadline || wait(&mut fds, Some(due)).is_err() {
+                return false;
+            }
+            if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+                return false;
+            }
+            self.outbox.resume();
+        }
+        self.outbox.verdict() != Verdict::Broken
+    }
+
+    /// Drops what still comes until the client's close frame (RFC 6455 §7.1.1).
+    fn await_close(&mut self, deadline: Instant) {
+        while Instant::now() < deadline {
+            match self.read() {
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+                    if wait(&mut fds, Some(deadline)).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What an error of tungstenite means for the connection.
+fn ending(error: &Error) -> Ending {
+    let broken = |code, reason| Ending::Broken(Farewell { code, reason });
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => Ending::ClientClosed,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Gone,
+        Error::Capacity(_) => broken(1009, "Message is over 65536 bytes"),
+        Error::Utf8(_) => broken(1007, "Text is not UTF-8"),
+        Error::Protocol(_) => broken(1002, "Protocol error"),
+        _ => Ending::Gone,
+    }
+}
+
+/// The connection as tungstenite sees it: it reads the socket and writes the outbox.
+struct Wire<'a> {
+    socket: &'a Socket,
+    outbox: &'a Outbox,
+    last_heard: &'a mut Instant,
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let received = self.socket.receive(buffer)?;
+        *self.last_heard = Instant::now();
+        Ok(received)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        let bytes = Bytes::copy_from_slice(frame);
+        match frame::is_close(frame) {
+            true => self.outbox.seal(bytes, Backlog::Keep),
+            // Refused: the connection ends already, and the pong with it.
+            false => drop(self.outbox.push(&bytes)),
+        }
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! The second journey: `GET /subscribe`, from the handshake to the end of the connection.
+//!
+//! The first thread, which has parsed a head and verified a token, has touched stack that
+//! would stay resident for as long as it waits. So the waiting is left to a fresh one.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{debug, info, warn};
+use parking_lot::Mutex;
+
+use crate::channel::{self, Fault};
+use crate::connections::Slot;
+use crate::event::{self, Event};
+use crate::http::{Conversation, Head, Refusal, Reply};
+use crate::json::Text;
+use crate::log::Throttle;
+use crate::outbox::Outbox;
+use crate::registry::{Registry, Seat};
+use crate::session::{self, Ending, Farewell, Session};
+use crate::socket::Socket;
+use crate::stop::Stop;
+use crate::token::Verifier;
+
+/// Most channels on one connection.
+const MAX_CHANNELS: usize = 128;
+/// Stack of a thread that waits, in bytes. It touches about 12 KiB of it.
+const STACK_SIZE: usize = 64 * 1024;
+
+const NOT_AUTHORIZED: Farewell = Farewell {
+    code: 4001,
+    reason: "Not Authorized!",
+};
+const TOO_MANY_CHANNELS: Farewell = Farewell {
+    code: 1008,
+    reason: "More than 128 channels",
+};
+const EMPTY_NAME: Farewell = Farewell {
+    code: 1008,
+    reason: "Channel name is empty",
+};
+const LONG_NAME: Farewell = Farewell {
+    code: 1008,
+    reason: "Channel name is over 255 bytes",
+};
+
+static REFUSED_TOKENS: Throttle = Throttle::new();
+static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
+
+/// What every subscriber is served with.
+#[derive(Clone)]
+pub struct Terms {
+    /// Checks the tokens that are shown.
+    pub verifier: Arc<Verifier>,
+    /// Where seats are taken.
+    pub registry: Registry,
+    /// What may wait for one subscriber, in bytes.
+    pub queue: usize,
+    /// From the upgrade to the first good token.
+    pub auth_timeout: Duration,
+    /// The time limits after that.
+    pub limits: session::Limits,
+    /// Ends every session.
+    pub stop: Stop,
+}
+
+/// A connection by the number that it has in the log, and its part in the count.
+pub struct Visitor {
+    /// Counted from 1 since the start.
+    pub id: u64,
+    /// Its TCP connection.
+    pub socket: Socket,
+    /// Counts it as open.
+    pub slot: Slot,
+}
+
+/// Serves a subscriber from its accepted handshake on; returns when another thread does.
+pub fn serve(
+    mut conversation: Conversation,
+    accepted: Reply,
+    head: &Head,
+    visitor: Visitor,
+    terms: &Terms,
+) {
+    let Ok(outbox) = Outbox::new(visitor.socket.clone(), terms.queue) else {
+        conversation.refuse(Refusal::new(503, "no file descriptors left; try again"));
+        return;
+    };
+    let Ok(early) = conversation.switch(accepted, head) else {
+        return;
+    };
+    let mut subscriber = Subscriber::new(visitor, outbox, early, terms);
+    match subscriber.authenticate(Instant::now() + terms.auth_timeout) {
+        Ok(()) => subscriber.move_to_a_fresh_thread(),
+        Err(ending) => subscriber.end(ending),
+    }
+}
+
+/// An open WebSocket connection.
+struct Subscriber {
+    id: u64,
+    session: Session,
+    seat: Seat,
+    outbox: Outbox,
+    verifier: Arc<Verifier>,
+    queue: usize,
+    _slot: Slot,
+}
+
+/// What a message did.
+#[derive(PartialEq)]
+enum Step {
+    Authenticated,
+    Answered,
+}
+
+impl Subscriber {
+    fn new(visitor: Visitor, outbox: Outbox, early: Vec<u8>, terms: &Terms) -> Subscriber {
+        let (socket, stop) = (visitor.socket, terms.stop.clone());
+        debug!("subscribing conn={}", visitor.id);
+        Subscriber {
+            id: visitor.id,
+            session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
+            seat: terms.registry.seat(outbox.clone()),
+            outbox,
+            verifier: terms.verifier.clone(),
+            queue: terms.queue,
+            _slot: visitor.slot.of_subscriber(),
+        }
+    }
+
+    /// Waits for the first good token. Pings are answered, but don't extend the time.
+    fn authenticate(&mut self, deadline: Instant) -> Result<(), Ending> {
+        loop {
+            let text = self.session.next(Some(deadline))?;
+            if self.react(&text)? == Step::Authenticated {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on where the stack is untouched; here, if no thread can be had.
+    fn move_to_a_fresh_thread(self) {
+        let handed_over = Arc::new(Mutex::new(Some(self)));
+        let taken = handed_over.clone();
+        let listen = move || {
+            let subscriber = taken.lock().take();
+            drop(taken);
+            if let Some(subscriber) = subscriber {
+                subscriber.listen();
+            }
+        };
+        if thread::Builder::new()
+            .stack_size(STACK_SIZE)
+            .spawn(listen)
+            .is_err()
+        {
+            let refused = handed_over.lock().take();
+            if let Some(subscriber) = refused {
+                subscriber.listen();
+            }
+        }
+    }
+
+    /// Serves the client for as long as it stays: hours, most of them asleep.
+    fn listen(mut self) {
+        loop {
+            let step = self.session.next(None).and_then(|text| self.react(&text));
+            if let Err(ending) = step {
+                return self.end(ending);
+            }
+        }
+    }
+
+    fn react(&mut self, text: &str) -> Result<Step, Ending> {
+        let answer = match Event::parse(text) {
+            Event::Authenticate(token) => {
+                self.admit(token).map_err(Ending::Rejected)?;
+                return Ok(Step::Authenticated);
+            }
+            Event::Ping => event::pong(),
+            Event::Other => return Ok(Step::Answered),
+            Event::Malformed(reason) => event::error(reason),
+        };
+        let _ = self.outbox.push(&answer); // refused: the session sees why, and ends
+        Ok(Step::Answered)
+    }
+
+    /// Subscribes to what a token lists, or to nothing of it.
+    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Farewell> {
+        let verified = token.and_then(|token| self.verifier.verify(&token).ok());
+        let Some(verified) = verified else {
+            return Err(NOT_AUTHORIZED);
+        };
+        let claims = verified
+            .claims(SystemTime::now())
+            .map_err(|_| NOT_AUTHORIZED)?;
+        let listed = claims
+            .channels
+            .map(|raw| serde_json::from_str::<Vec<Text>>(raw.get()));
+        let Some(Ok(listed)) = listed else {
+            return Err(NOT_AUTHORIZED);
+        };
+        let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
+        self.check(&names)?;
+        self.join(&names);
+        Ok(())
+    }
+
+    fn check(&self, names: &[&str]) -> Result<(), Farewell> {
+        for name in names {
+            channel::check(name).map_err(|fault| match fault {
+                Fault::Empty => EMPTY_NAME,
+                Fault::TooLong => LONG_NAME,
+            })?;
+        }
+        let fresh: HashSet<_> = names.iter().filter(|name| !self.seat.holds(name)).collect();
+        match fresh.len() + self.seat.held() <= MAX_CHANNELS {
+            true => Ok(()),
+            false => Err(TOO_MANY_CHANNELS),
+        }
+    }
+
+    /// Joins in the token's order; the confirmations go out in one write if they may wait.
+    fn join(&mut self, names: &[&str]) {
+        let confirmations: Vec<_> = names.iter().map(|name| event::subscribed(name)).collect();
+        let size: usize = confirmations.iter().map(|frame| frame.len()).sum();
+        let is_worth_it = names.len() > 1 && size <= self.queue / 2;
+        let outbox = self.outbox.clone();
+        let _cork = is_worth_it.then(|| outbox.cork());
+        for (name, confirmation) in names.iter().zip(&confirmations) {
+            self.seat.join(name, confirmation);
+        }
+        debug!("subscribed conn={} channels={}", self.id, self.seat.held());
+    }
+
+    fn end(self, ending: Ending) {
+        let Subscriber {
+            id, session, seat, ..
+        } = self;
+        log_ending(id, ending);
+        session.finish(ending);
+        drop(seat);
+        debug!("disconnected conn={id} ending={}", ending.name());
+    }
+}
+
+/// What an operator wants to see without asking, but not once per connection.
+fn log_ending(id: u64, ending: Ending) {
+    match ending {
+        Ending::Rejected(NOT_AUTHORIZED) => {
+            if let Some(suppressed) = REFUSED_TOKENS.pass() {
+                info!("token refused conn={id} code=4001 suppressed={suppressed}");
+            }
+        }
+        Ending::TooSlow | Ending::Stalled => {
+            if let Some(suppressed) = SLOW_SUBSCRIBERS.pass() {
+                let name = ending.name();
+                warn!("slow subscriber cut conn={id} ending={name} suppressed={suppressed}");
+            }
+        }
+        _ => {}
+    }
+}
