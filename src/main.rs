@@ -45,8 +45,8 @@ fn main() -> ExitCode {
 
 fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::from_variables(variables)?;
-    let listener = listen(&config)?;
-    run(listener, &config, Front::Welcome)
+    let stop = prepare(&config)?;
+    run(listen(&config)?, &config, Front::Welcome, &stop)
 }
 
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
@@ -62,6 +62,7 @@ fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
             .or_insert_with(|| default(secret));
     }
     let config = Config::from_variables(&variables)?;
+    let stop = prepare(&config)?;
     let listener = match listen(&config) {
         Err(_) if !has_port => listen(&Config {
             port: 0,
@@ -74,10 +75,11 @@ fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
         .local_addr()
         .map_err(Failure::system("the listener has no address"))?;
     println!("{}", demo::introduction(&demo, address));
-    run(listener, &config, Front::Demo(demo))
+    run(listener, &config, Front::Demo(demo), &stop)
 }
 
-fn run(listener: TcpListener, config: &Config, front: Front) -> Result<(), Failure> {
+/// What has to be there before the first connection: the log, and an answer to signals.
+fn prepare(config: &Config) -> Result<Stop, Failure> {
     logging::start(config.log).map_err(Failure::system("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the message could quote what a client sent.
@@ -87,6 +89,12 @@ fn run(listener: TcpListener, config: &Config, front: Front) -> Result<(), Failu
             .unwrap_or_default();
         error!("panic place={place}");
     }));
+    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
+    raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;
+    Ok(stop)
+}
+
+fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
     info!(
         "bifrost version={} pid={}",
         env!("CARGO_PKG_VERSION"),
@@ -96,9 +104,7 @@ fn run(listener: TcpListener, config: &Config, front: Front) -> Result<(), Failu
         .warnings()
         .iter()
         .for_each(|warning| warn!("{warning}"));
-    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
-    raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;
-    server::run(listener, config, front, &stop).map_err(Failure::system("can't serve"))
+    server::run(listener, config, front, stop).map_err(Failure::system("can't serve"))
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
@@ -120,7 +126,10 @@ fn raise_on_signals(stop: Stop) -> io::Result<()> {
 }
 
 fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    let what = format!("can't listen on {} port {}", config.host, config.port);
+    let what = format!(
+        "can't listen on HOST {:?}, PORT {}",
+        config.host, config.port
+    );
     server::listen(&config.host, config.port).map_err(Failure::system(what))
 }
 

@@ -238,11 +238,17 @@ impl Session {
 
     /// Until when the socket has to take something, if something waits.
     fn stall_limit(&self) -> Result<Option<Instant>, Ending> {
-        let limit = self
-            .outbox
-            .stalled_since()
-            .map(|since| since + self.limits.write);
-        match limit {
+        let limit = || {
+            self.outbox
+                .stalled_since()
+                .map(|since| since + self.limits.write)
+        };
+        if limit().is_some_and(|limit| limit <= Instant::now()) {
+            // `poll` says writable only when a third of the buffer is free. A slow reader may
+            // have made room for less, so we ask the socket itself before we give up.
+            self.outbox.resume();
+        }
+        match limit() {
             Some(limit) if limit <= Instant::now() => Err(Ending::Stalled),
             limit => Ok(limit),
         }

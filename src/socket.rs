@@ -87,16 +87,21 @@ impl Socket {
     /// # Errors
     /// `TimedOut` when the peer took nothing for so long; others mean that it is gone.
     pub fn send_all(&self, mut bytes: &[u8], stall: Duration) -> io::Result<()> {
+        let mut last_chance = Wait::Ready;
         while !bytes.is_empty() {
             match self.send(bytes) {
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
-                    if wait(&mut fds, Some(Instant::now() + stall))? == Wait::TimedOut {
-                        return Err(ErrorKind::TimedOut.into());
-                    }
+                Ok(sent) => {
+                    bytes = &bytes[sent..];
+                    last_chance = Wait::Ready;
                 }
-                Err(error) => return Err(error),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Err(_) if last_chance == Wait::TimedOut => return Err(ErrorKind::TimedOut.into()),
+                Err(_) => {
+                    // It is asked once more after the time is up: `poll` waits until a third
+                    // of the buffer is free, and a slow reader may have made room for less.
+                    let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
+                    last_chance = wait(&mut fds, Some(Instant::now() + stall))?;
+                }
             }
         }
         Ok(())

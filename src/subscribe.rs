@@ -89,10 +89,26 @@ pub fn serve(
         conversation.refuse(Refusal::new(503, "no file descriptors left; try again"));
         return;
     };
+    // Before the answer: who has it is counted.
+    let seat = terms.registry.seat(outbox.clone());
+    let visitor = Visitor {
+        slot: visitor.slot.of_subscriber(),
+        ..visitor
+    };
     let Ok(early) = conversation.switch(accepted, head) else {
         return;
     };
-    let mut subscriber = Subscriber::new(visitor, outbox, early, terms);
+    let (socket, stop) = (visitor.socket, terms.stop.clone());
+    let mut subscriber = Subscriber {
+        id: visitor.id,
+        session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
+        seat,
+        outbox,
+        verifier: terms.verifier.clone(),
+        queue: terms.queue,
+        _slot: visitor.slot,
+    };
+    debug!("subscribing conn={}", subscriber.id);
     match subscriber.authenticate(Instant::now() + terms.auth_timeout) {
         Ok(()) => subscriber.move_to_a_fresh_thread(),
         Err(ending) => subscriber.end(ending),
@@ -118,20 +134,6 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(visitor: Visitor, outbox: Outbox, early: Vec<u8>, terms: &Terms) -> Subscriber {
-        let (socket, stop) = (visitor.socket, terms.stop.clone());
-        debug!("subscribing conn={}", visitor.id);
-        Subscriber {
-            id: visitor.id,
-            session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
-            seat: terms.registry.seat(outbox.clone()),
-            outbox,
-            verifier: terms.verifier.clone(),
-            queue: terms.queue,
-            _slot: visitor.slot.of_subscriber(),
-        }
-    }
-
     /// Waits for the first good token. Pings are answered, but don't extend the time.
     fn authenticate(&mut self, deadline: Instant) -> Result<(), Ending> {
         loop {

@@ -114,7 +114,7 @@ impl Config {
         let read = Reader(variables);
         Ok(Config {
             algorithm: read.one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")?,
-            host: read.text("HOST")?.unwrap_or("0.0.0.0").to_owned(),
+            host: read.host()?,
             port: read
                 .parsed("PORT", "a number from 0 to 65535", |text| text.parse().ok())?
                 .unwrap_or(3000),
@@ -190,6 +190,17 @@ impl<'a> Reader<'a> {
         Ok(self
             .parsed(variable, allowed, |text| text.parse().ok())?
             .unwrap_or(default))
+    }
+
+    fn host(&self) -> Result<String, ConfigError> {
+        let is_part_of_a_name = |c: char| c.is_alphanumeric() || "-._:%[]".contains(c);
+        let parse = |text: &str| text.chars().all(is_part_of_a_name).then(|| text.to_owned());
+        let host = self.parsed(
+            "HOST",
+            "an address such as 127.0.0.1 or ::, or a name",
+            parse,
+        )?;
+        Ok(host.unwrap_or_else(|| "0.0.0.0".into()))
     }
 
     fn duration(&self, variable: &str, default: u64) -> Result<Duration, ConfigError> {
@@ -342,6 +353,7 @@ mod tests {
             r#"BIFROST_LOG is "loud"; use error, warn, info or debug"#
         );
         for (name, value) in [
+            ("HOST", "not a host"),
             ("BIFROST_MAX_CONNECTIONS", "0"),
             ("BIFROST_QUEUE", "0"),
             ("BIFROST_MAX_BODY", "1MB"),
