@@ -41,7 +41,7 @@ pub enum Push {
 pub enum Verdict {
     /// It takes frames, or was sealed on purpose.
     Sound,
-    /// More waited than the limit allows.
+    /// More waited than the limit allows; what still waits is dropped.
     Overflowed,
     /// The socket refused a write: the peer is gone.
     Broken,
@@ -167,11 +167,7 @@ impl Outbox {
 
     /// Whether the subscriber has to go, because it was too slow or is gone.
     pub fn verdict(&self) -> Verdict {
-        match self.0.load.load(Ordering::SeqCst) {
-            load if load & BROKEN != 0 => Verdict::Broken,
-            load if load & OVERFLOWED != 0 => Verdict::Overflowed,
-            _ => Verdict::Sound,
-        }
+        self.0.verdict()
     }
 
     /// What the owner polls to hear of a stall or a verdict.
@@ -271,6 +267,14 @@ impl Shared {
         }
     }
 
+    fn verdict(&self) -> Verdict {
+        match self.load.load(Ordering::SeqCst) {
+            load if load & BROKEN != 0 => Verdict::Broken,
+            load if load & OVERFLOWED != 0 => Verdict::Overflowed,
+            _ => Verdict::Sound,
+        }
+    }
+
     fn has_work(&self) -> bool {
         fence(Ordering::SeqCst);
         // Bytes are reserved before they are queued, and most often none are.
@@ -308,7 +312,8 @@ impl Shared {
     /// The next bytes to write: some frames, or the last one when no other can come.
     fn next_batch(&self, writer: &mut Writer) -> Option<Bytes> {
         while let Ok(frame) = self.queue.try_recv() {
-            if !writer.drops_backlog {
+            let is_dropped = writer.drops_backlog || self.verdict() == Verdict::Overflowed;
+            if !is_dropped {
                 return Some(self.join_waiting(frame));
             }
             self.load.fetch_sub(frame.len() as u64, Ordering::SeqCst);
