@@ -1,0 +1,168 @@
+//! Reads single settings out of the variables, and words what is wrong with them.
+
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::{ConfigError, Given, Origins, Variables, units};
+use crate::token::Secret;
+
+/// Shorter secrets are refused, in bytes: HMAC keys should be as long as the shortest
+/// hash that we offer (RFC 7518 §3.2).
+const MIN_SECRET: usize = 32;
+/// No time limit may be longer; what wants more wants none.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
+/// No size may be larger, in bytes.
+const MAX_SIZE: u64 = 16 << 30;
+/// Shorter secrets draw a warning, in bytes: as long as the longest hash.
+pub const GOOD_SECRET: usize = 64;
+
+/// Reads single settings out of the variables.
+pub struct Reader<'a>(pub &'a Variables);
+
+impl<'a> Reader<'a> {
+    fn given(&self, variable: &str) -> Option<&'a Given> {
+        self.0.get(variable).filter(|given| !given.value.is_empty())
+    }
+
+    fn text(&self, variable: &str) -> Result<Option<&'a str>, ConfigError> {
+        let Some(given) = self.given(variable) else {
+            return Ok(None);
+        };
+        match given.value.to_str() {
+            Some(text) => Ok(Some(text.trim())),
+            None => Err(wrong(given, "UTF-8 text")),
+        }
+    }
+
+    pub fn parsed<T>(
+        &self,
+        variable: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let (Some(text), Some(given)) = (self.text(variable)?, self.given(variable)) else {
+            return Ok(None);
+        };
+        parse(text).map(Some).ok_or_else(|| wrong(given, allowed))
+    }
+
+    pub fn one_of<T: std::str::FromStr>(
+        &self,
+        variable: &str,
+        default: T,
+        allowed: &str,
+    ) -> Result<T, ConfigError> {
+        Ok(self
+            .parsed(variable, allowed, |text| text.parse().ok())?
+            .unwrap_or(default))
+    }
+
+    pub fn host(&self) -> Result<String, ConfigError> {
+        let is_part_of_a_name = |c: char| c.is_alphanumeric() || "-._:%[]".contains(c);
+        let parse = |text: &str| text.chars().all(is_part_of_a_name).then(|| text.to_owned());
+        let host = self.parsed(
+            "HOST",
+            "an address such as 127.0.0.1 or ::, or a name",
+            parse,
+        )?;
+        Ok(host.unwrap_or_else(|| "0.0.0.0".into()))
+    }
+
+    pub fn duration(&self, variable: &str, default: u64) -> Result<Duration, ConfigError> {
+        let allowed = "a time from 1ms to 24h, such as 500ms, 15s, 2m or 1h";
+        let limits = Duration::from_millis(1)..=MAX_DURATION;
+        let parse = |text: &str| units::duration(text).filter(|time| limits.contains(time));
+        Ok(self
+            .parsed(variable, allowed, parse)?
+            .unwrap_or(Duration::from_secs(default)))
+    }
+
+    pub fn size(&self, variable: &str, default: usize) -> Result<usize, ConfigError> {
+        let allowed = "a size from 1B to 16GiB, such as 4096, 64KiB or 1MiB";
+        let parse = |text: &str| units::size(text).filter(|size| (1..=MAX_SIZE).contains(size));
+        Ok(self
+            .parsed(variable, allowed, parse)?
+            .map_or(default, |size| size as usize))
+    }
+
+    pub fn origins(&self) -> Result<Option<Origins>, ConfigError> {
+        let (Some(list), Some(given)) = (
+            self.text("BIFROST_ALLOWED_ORIGINS")?,
+            self.given("BIFROST_ALLOWED_ORIGINS"),
+        ) else {
+            return Ok(None);
+        };
+        Origins::parse(list).map(Some).map_err(|entry| {
+            ConfigError::Setting(format!(
+                "{} has {entry:?}, which no page can match; use origins such as \
+                 https://app.example.com or https://*.example.com, or leave it empty to allow any",
+                given.name
+            ))
+        })
+    }
+
+    pub fn log_level(&self) -> Result<LevelFilter, ConfigError> {
+        let parse = |text: &str| match text {
+            "error" => Some(LevelFilter::Error),
+            "warn" => Some(LevelFilter::Warn),
+            "info" => Some(LevelFilter::Info),
+            "debug" => Some(LevelFilter::Debug),
+            _ => None,
+        };
+        let level = self.parsed("BIFROST_LOG", "error, warn, info or debug", parse)?;
+        Ok(level.unwrap_or(LevelFilter::Info))
+    }
+
+    pub fn secret(&self) -> Result<Secret, ConfigError> {
+        let (name, bytes) = match (self.given("JWT_SECRET"), self.given("JWT_SECRET_FILE")) {
+            (Some(secret), None) => (&secret.name, secret.value.clone().into_vec()),
+            (None, Some(file)) => (&file.name, read_secret(file)?),
+            (None, None) => {
+                return Err(ConfigError::Setting(
+                    "JWT_SECRET is missing; set it, or JWT_SECRET_FILE, to the secret that your \
+                     application signs with"
+                        .into(),
+                ));
+            }
+            (Some(_), Some(file)) => {
+                return Err(ConfigError::Setting(format!(
+                    "JWT_SECRET and {} are both set; keep one of them",
+                    file.name
+                )));
+            }
+        };
+        if bytes.len() < MIN_SECRET {
+            return Err(ConfigError::Setting(format!(
+                "{name} has a secret of {} bytes; use at least {MIN_SECRET}, better {GOOD_SECRET}, \
+                 for example from `openssl rand -hex 32`",
+                bytes.len()
+            )));
+        }
+        Ok(Secret::new(bytes))
+    }
+}
+
+fn read_secret(given: &Given) -> Result<Vec<u8>, ConfigError> {
+    let path = PathBuf::from(&given.value);
+    let mut bytes = std::fs::read(&path).map_err(|error| {
+        ConfigError::File(format!(
+            "{} is {path:?}, which can't be read: {error}",
+            given.name
+        ))
+    })?;
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+fn wrong(given: &Given, allowed: &str) -> ConfigError {
+    let value = String::from_utf8_lossy(given.value.as_bytes());
+    ConfigError::Setting(format!("{} is {value:?}; use {allowed}", given.name))
+}
