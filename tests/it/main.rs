@@ -1,0 +1,21 @@
+//! What Bifrost promises, tested from outside: the real binary, spoken to over TCP.
+//!
+//! Each module is one theme. A failing test shows the server's log. Nothing here looks at the
+//! server's code, and nothing depends on how fast the machine is.
+
+mod support;
+
+mod broadcast;
+mod crowd;
+mod demo;
+mod frames;
+mod handshake;
+mod http_refusals;
+mod http_requests;
+mod info;
+mod logs;
+mod settings;
+mod shutdown;
+mod slow;
+mod subscribe;
+mod timing;

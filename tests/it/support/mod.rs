@@ -1,0 +1,28 @@
+//! The vocabulary of the journeys: a server process, plain HTTP, subscribers and tokens.
+//!
+//! Nothing here knows the server's code. It starts the real binary and speaks to it over TCP, so
+//! that what the tests say is what an application or a browser would see.
+
+use std::time::{Duration, Instant};
+
+pub mod http;
+pub mod process;
+pub mod raw;
+pub mod server;
+pub mod subscriber;
+pub mod token;
+
+/// How long any single wait may last before the test fails: far more than a loaded machine needs.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again until `condition` yields a value. For states that announce themselves to nobody.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(started.elapsed() < DEADLINE, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,293 @@
+//! Starts the binary with a chosen environment, flags and `.env`, and captures what it prints.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use super::DEADLINE;
+use super::token::SECRET;
+
+/// What a process is started with. Nothing of the test's own environment but `PATH` reaches it.
+pub struct Launch {
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    directory: Directory,
+    descriptors: Option<u32>,
+}
+
+impl Launch {
+    /// A server on a free port of the loopback, with a secret.
+    pub fn serve() -> Self {
+        Self::bare()
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("JWT_SECRET", SECRET)
+    }
+
+    /// Nothing set at all.
+    pub fn bare() -> Self {
+        let mut environment = BTreeMap::new();
+        // LLVM_PROFILE_FILE: coverage runs want to see what the server did.
+        for name in ["PATH", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = std::env::var_os(name) {
+                environment.insert(name.into(), value);
+            }
+        }
+        Self {
+            arguments: Vec::new(),
+            environment,
+            directory: Directory::fresh(),
+            descriptors: None,
+        }
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.remove(&OsString::from(name));
+        self
+    }
+
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
+    /// Puts a file beside the process, which runs in a directory of its own.
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.directory.path.join(name), content).expect("write into the fresh directory");
+        self
+    }
+
+    pub fn dotenv(self, content: &str) -> Self {
+        self.file(".env", content)
+    }
+
+    /// How many files it may open, the soft and the hard limit.
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory.path
+    }
+
+    pub fn spawn(self) -> Process {
+        let binary = env!("CARGO_BIN_EXE_bifrost");
+        let mut command = match self.descriptors {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell
+                    .arg("-c")
+                    .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+                    .arg(binary);
+                shell
+            }
+        };
+        let mut child = command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(&self.directory.path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the binary");
+        let alive =
+            pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("watch the child");
+        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
+        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
+        Process {
+            child,
+            alive,
+            stdout,
+            stderr,
+            _directory: self.directory,
+        }
+    }
+
+    /// Runs a command that ends by itself, and gives what it left behind.
+    pub fn run(self) -> Outcome {
+        let mut process = self.spawn();
+        let status = process.wait();
+        let (stdout, stderr) = (process.stdout.all(), process.stderr.all());
+        Outcome {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Asserts a refused start: the exit status, and that stderr speaks of each of `words`.
+    pub fn expect_refusal(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "stderr does not say {word:?}: {self:?}"
+            );
+        }
+    }
+}
+
+/// A running binary. It is killed when it goes out of scope, and its log shown if the test failed.
+pub struct Process {
+    child: Child,
+    alive: OwnedFd,
+    pub stdout: Lines,
+    pub stderr: Lines,
+    _directory: Directory,
+}
+
+impl Process {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("signal the child");
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut descriptors = [PollFd::new(&self.alive, PollFlags::IN)];
+        let timeout = Timespec {
+            tv_sec: DEADLINE.as_secs() as i64,
+            tv_nsec: 0,
+        };
+        let ended = poll(&mut descriptors, Some(&timeout)).expect("poll the child");
+        assert_eq!(ended, 1, "the process is still running after {DEADLINE:?}");
+        self.child.wait().expect("reap the child")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // already gone: fine
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stderr of the server\n{}---", self.stderr.all());
+        }
+    }
+}
+
+/// The lines of a stream, collected by a thread as they come.
+#[derive(Clone)]
+pub struct Lines(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Default)]
+struct Collected {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let lines = Self(Arc::default());
+        let writer = lines.clone();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(stream);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
+                let (collected, changed) = &*writer.0;
+                let mut collected = collected.lock();
+                match read {
+                    0 => collected.ended = true,
+                    _ => collected
+                        .lines
+                        .push(String::from_utf8_lossy(&line).trim_end().to_owned()),
+                }
+                changed.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        lines
+    }
+
+    /// Waits for a line that `pick` recognises.
+    pub fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
+        let (collected, changed) = &*self.0;
+        let deadline = Instant::now() + DEADLINE;
+        let mut collected = collected.lock();
+        let mut seen = 0;
+        loop {
+            if let Some(found) = collected.lines[seen..].iter().find_map(|line| pick(line)) {
+                return found;
+            }
+            seen = collected.lines.len();
+            let hopeless =
+                collected.ended || changed.wait_until(&mut collected, deadline).timed_out();
+            assert!(
+                !hopeless || collected.lines.len() > seen,
+                "no line with {what}: {:#?}",
+                collected.lines
+            );
+        }
+    }
+
+    /// Everything up to the end of the stream; as far as it came if it does not end.
+    pub fn all(&self) -> String {
+        let (collected, changed) = &*self.0;
+        let deadline = Instant::now() + DEADLINE;
+        let mut collected = collected.lock();
+        while !collected.ended && !changed.wait_until(&mut collected, deadline).timed_out() {}
+        collected
+            .lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    pub fn so_far(&self) -> Vec<String> {
+        self.0.0.lock().lines.clone()
+    }
+}
+
+/// An empty directory that lives as long as the process in it.
+struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    fn fresh() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bifrost-it-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("create a directory for the test");
+        Self { path }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path); // left behind in /tmp at worst
+    }
+}

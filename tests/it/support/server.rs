@@ -1,0 +1,204 @@
+//! A server that listens, and what one asks of it.
+
+use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
+
+use serde_json::Value;
+
+use super::eventually;
+use super::http::{Http, Response};
+use super::process::{Launch, Process};
+use super::raw::{HANDSHAKE, RawSocket};
+use super::subscriber::Subscriber;
+use super::token;
+
+/// A running server and the address it said it listens on.
+pub struct Server {
+    process: Process,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Launch::serve().start()
+    }
+
+    /// A server with some settings other than the defaults.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        settings
+            .iter()
+            .fold(Launch::serve(), |launch, (name, value)| {
+                launch.env(name, value)
+            })
+            .start()
+    }
+
+    /// A fresh connection for plain HTTP.
+    pub fn http(&self) -> Http {
+        Http::connect(self.address)
+    }
+
+    /// One request, byte for byte, and its answer.
+    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        self.http().send(request).response()
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        self.ask(format!(
+            "GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    /// `POST` of a body with its length.
+    pub fn post(&self, target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Response {
+        self.ask(post(target, content_type, body))
+    }
+
+    /// What an application sends: `{"token":"<JWT>"}`.
+    pub fn post_token(&self, token: &str) -> Response {
+        self.post(
+            "/broadcast",
+            "application/json",
+            format!(r#"{{"token":"{token}"}}"#),
+        )
+    }
+
+    /// A signed message for a channel; the text of `message` goes into the token as it is.
+    pub fn post_broadcast(&self, channel: &str, message: &str) -> Response {
+        self.post_token(&token::publisher(channel, message))
+    }
+
+    /// A broadcast that must succeed; gives the number of deliveries.
+    #[track_caller]
+    pub fn broadcast(&self, channel: &str, message: &str) -> u64 {
+        deliveries(&self.post_broadcast(channel, message))
+    }
+
+    /// A WebSocket that has shown no token yet.
+    pub fn connect(&self) -> Subscriber {
+        Subscriber::connect(self.address)
+    }
+
+    /// A subscriber whose channels are confirmed.
+    pub fn subscriber(&self, channels: &[&str]) -> Subscriber {
+        let mut subscriber = self.connect();
+        subscriber.authenticate(&token::subscriber(channels));
+        subscriber.expect_confirmed(channels);
+        subscriber
+    }
+
+    /// A WebSocket that sends frames made by hand.
+    pub fn raw(&self) -> RawSocket {
+        RawSocket::connect(self.address)
+    }
+
+    /// A WebSocket on a server that may be full for a moment yet.
+    pub fn raw_when_free(&self) -> RawSocket {
+        eventually("a place is free", || {
+            let mut http = self.http();
+            let sent = http.try_send(HANDSHAKE);
+            let response = sent.then(|| http.try_response()).flatten()?;
+            (response.status == 101).then_some(RawSocket { http })
+        })
+    }
+
+    /// Like `subscriber`, with frames made by hand: it answers nothing by itself.
+    pub fn raw_subscriber(&self, channels: &[&str]) -> RawSocket {
+        let mut raw = self.raw();
+        raw.authenticate(&token::subscriber(channels));
+        raw.expect_confirmed(channels);
+        raw
+    }
+
+    /// A subscriber that takes nothing from the network unless it reads.
+    pub fn narrow_subscriber(&self, channels: &[&str]) -> RawSocket {
+        let mut raw = RawSocket::connect_narrow(self.address);
+        raw.authenticate(&token::subscriber(channels));
+        raw.expect_confirmed(channels);
+        raw
+    }
+
+    pub fn stats(&self) -> Stats {
+        let info = self.get("/info.json").json();
+        let number = |key: &str| {
+            info["stats"][key]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {key}: {info}"))
+        };
+        Stats {
+            deliveries: number("deliveries"),
+            connected: number("connected"),
+            info: info.clone(),
+        }
+    }
+
+    /// Waits until the server has noticed who came and who went.
+    pub fn wait_connected(&self, count: u64) {
+        eventually(&format!("connected is {count}"), || {
+            (self.stats().connected == count).then_some(())
+        });
+    }
+
+    /// Waits until new connections are refused.
+    pub fn wait_refusing(&self) {
+        eventually("connections are refused", || {
+            TcpStream::connect(self.address).err()
+        });
+    }
+}
+
+/// What `/info.json` says.
+pub struct Stats {
+    pub deliveries: u64,
+    pub connected: u64,
+    pub info: Value,
+}
+
+impl Launch {
+    /// Spawns it and waits until it says where it listens.
+    pub fn start(self) -> Server {
+        let process = self.spawn();
+        let address = process.stderr.wait_for("listening addr=", |line| {
+            let (_, rest) = line.split_once("listening addr=")?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        Server { process, address }
+    }
+}
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// The bytes of a `POST` with a length.
+pub fn post(target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let length = body.len();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Asserts the answer to a good broadcast, to the byte, and gives the number in it.
+#[track_caller]
+pub fn deliveries(response: &Response) -> u64 {
+    let body = response.text();
+    assert_eq!(response.status, 200, "{body}");
+    let number = body
+        .strip_prefix(r#"{"message":"Success","deliveries":"#)
+        .and_then(|rest| rest.strip_suffix('}'))
+        .unwrap_or_else(|| panic!("not the promised answer: {body}"));
+    response.expect_json(200, body);
+    number.parse().expect("a number of deliveries")
+}

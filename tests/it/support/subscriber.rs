@@ -1,0 +1,121 @@
+//! A well-behaved subscriber: tungstenite's client, which answers pings and closes by itself.
+
+use std::net::{SocketAddr, TcpStream};
+
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Error, Message, WebSocket};
+
+use super::DEADLINE;
+use super::raw::{confirmation, event};
+
+pub struct Subscriber {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Subscriber {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).expect("connect"), address)
+    }
+
+    /// Shakes hands on a connection that was made in some special way.
+    pub fn over(stream: TcpStream, address: SocketAddr) -> Self {
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("set a read timeout");
+        stream.set_nodelay(true).expect("set nodelay");
+        let (socket, _) =
+            tungstenite::client(format!("ws://{address}/subscribe"), stream).expect("handshake");
+        Self { socket }
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, text: &str) -> &mut Self {
+        self.socket
+            .send(Message::text(text))
+            .expect("send to the server");
+        self
+    }
+
+    #[track_caller]
+    pub fn authenticate(&mut self, token: &str) {
+        self.send(&event("authenticate", token));
+    }
+
+    /// The next text frame; pings and pongs go by unseen.
+    #[track_caller]
+    pub fn next(&mut self) -> String {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return text.to_string(),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                other => panic!("no text frame: {other:?}"),
+            }
+        }
+    }
+
+    /// The next frame if it is a text.
+    pub fn try_next(&mut self) -> Option<String> {
+        match self.socket.read() {
+            Ok(Message::Text(text)) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) {
+        assert_eq!(self.next(), text);
+    }
+
+    #[track_caller]
+    pub fn expect_confirmed(&mut self, channels: &[&str]) {
+        for channel in channels {
+            self.expect(&confirmation(channel));
+        }
+    }
+
+    /// Asserts that nothing waits for it: the answer to a ping is the next thing that comes.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        self.send(r#"{"event":"ping"}"#);
+        self.expect(r#"{"event":"pong"}"#);
+    }
+
+    /// Asserts the close frame, answers it, and sees the TCP connection end.
+    #[track_caller]
+    pub fn expect_close(&mut self, code: u16, reason: &str) {
+        match self.next_close() {
+            Some(frame) => assert_eq!(
+                (u16::from(frame.code), frame.reason.as_str()),
+                (code, reason)
+            ),
+            None => panic!("a close frame without a code"),
+        }
+    }
+
+    #[track_caller]
+    fn next_close(&mut self) -> Option<CloseFrame> {
+        let frame = loop {
+            match self.socket.read() {
+                Ok(Message::Close(frame)) => break frame,
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                other => panic!("no close frame: {other:?}"),
+            }
+        };
+        match self.socket.read() {
+            Err(Error::ConnectionClosed) => frame,
+            other => panic!("the connection does not end after the close: {other:?}"),
+        }
+    }
+
+    /// Says goodbye, and sees the server say it too.
+    #[track_caller]
+    pub fn leave(mut self) {
+        self.socket.close(None).expect("send the close frame");
+        // What was under way may still come first.
+        while let Ok(message) = self.socket.read() {
+            if let Message::Close(frame) = message {
+                assert_eq!(frame, None);
+            }
+        }
+    }
+}
