@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# What the shell checks share: a server under test, a subscriber, and a JSON Web
+# Token made with nothing but openssl. Sourced, not run.
+
+# Longer than anything here takes on a slow machine: to reach it is a failure.
+readonly DEADLINE=30
+
+SECRET=$(openssl rand -hex 48)
+DIRECTORY=$(mktemp -d)
+PROCESSES=()
+trap clean_up EXIT
+trap 'exit 1' TERM
+
+clean_up() {
+  kill -KILL "${PROCESSES[@]}" || true
+  wait # for the end of the log
+  rm -rf "$DIRECTORY"
+} 2>/dev/null
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
+expect() {
+  [[ $1 == "$2" ]] || fail "'$1' is not '$2'"
+}
+
+base64url() {
+  openssl base64 -A | tr '+/' '-_' | tr -d '='
+}
+
+# sign CLAIMS: a token with these claims, which are JSON text.
+sign() {
+  local signed
+  signed=$(printf '{"alg":"HS512","typ":"JWT"}' | base64url).$(printf '%s' "$1" | base64url)
+  printf '%s.%s' "$signed" "$(printf '%s' "$signed" | openssl dgst -sha512 -hmac "$SECRET" -binary | base64url)"
+}
+
+# Starts `bifrost serve` on a free port; sets ADDRESS.
+start_server() {
+  local line
+  mkfifo "$DIRECTORY/log"
+  (cd "$DIRECTORY" && HOST=127.0.0.1 PORT=0 JWT_SECRET=$SECRET exec "$BIFROST" serve 2>log) &
+  PROCESSES+=($!)
+  exec {log}<"$DIRECTORY/log"
+  while read -r -t "$DEADLINE" -u "$log" line || fail "the server doesn't say where it listens"; do
+    echo "$line" >&2
+    [[ ! $line =~ listening\ addr=([0-9.:]+) ]] || break
+  done
+  ADDRESS=${BASH_REMATCH[1]}
+  cat <&"$log" >&2 &
+}
+
+# start_subscriber CHANNEL: what it receives is read with next_message.
+start_subscriber() {
+  mkfifo "$DIRECTORY/messages"
+  node "$(dirname "${BASH_SOURCE[0]}")/../node/listen.mjs" "$ADDRESS" "$SECRET" "$1" >"$DIRECTORY/messages" &
+  PROCESSES+=($!)
+  exec {messages}<"$DIRECTORY/messages"
+  expect "$(next_message)" subscribed
+}
+
+next_message() {
+  local line
+  read -r -t "$DEADLINE" -u "$messages" line || fail "no message within $DEADLINE s"
+  printf '%s' "$line"
+}
