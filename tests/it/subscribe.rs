@@ -132,12 +132,12 @@ fn no_broadcast_comes_before_the_confirmation() {
 
 #[test]
 fn no_channels_are_a_good_token() {
-    let server = Server::with(&[("BIFROST_AUTH_TIMEOUT", "300ms")]);
+    let server = Server::with(&[("BIFROST_AUTH_TIMEOUT", "1s")]);
     let mut raw = server.raw();
     raw.authenticate(&sign(r#"{"channels":[]}"#));
     raw.expect_nothing();
     raw.http
-        .expect_silence(std::time::Duration::from_millis(700));
+        .expect_silence(std::time::Duration::from_millis(1300));
     raw.authenticate(&token::subscriber(&["a"]));
     raw.expect_confirmed(&["a"]);
 }

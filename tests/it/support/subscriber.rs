@@ -1,5 +1,6 @@
 //! A well-behaved subscriber: tungstenite's client, which answers pings and closes by itself.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use tungstenite::protocol::CloseFrame;
@@ -45,7 +46,7 @@ impl Subscriber {
     #[track_caller]
     pub fn next(&mut self) -> String {
         loop {
-            match self.socket.read() {
+            match self.read() {
                 Ok(Message::Text(text)) => return text.to_string(),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 other => panic!("no text frame: {other:?}"),
@@ -55,7 +56,7 @@ impl Subscriber {
 
     /// The next frame if it is a text.
     pub fn try_next(&mut self) -> Option<String> {
-        match self.socket.read() {
+        match self.read() {
             Ok(Message::Text(text)) => Some(text.to_string()),
             _ => None,
         }
@@ -95,15 +96,25 @@ impl Subscriber {
     #[track_caller]
     fn next_close(&mut self) -> Option<CloseFrame> {
         let frame = loop {
-            match self.socket.read() {
+            match self.read() {
                 Ok(Message::Close(frame)) => break frame,
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 other => panic!("no close frame: {other:?}"),
             }
         };
-        match self.socket.read() {
+        match self.read() {
             Err(Error::ConnectionClosed) => frame,
             other => panic!("the connection does not end after the close: {other:?}"),
+        }
+    }
+
+    /// What comes next, however often a signal interrupts the waiting.
+    fn read(&mut self) -> tungstenite::Result<Message> {
+        loop {
+            match self.socket.read() {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
         }
     }
 
@@ -112,7 +123,7 @@ impl Subscriber {
     pub fn leave(mut self) {
         self.socket.close(None).expect("send the close frame");
         // What was under way may still come first.
-        while let Ok(message) = self.socket.read() {
+        while let Ok(message) = self.read() {
             if let Message::Close(frame) = message {
                 assert_eq!(frame, None);
             }
