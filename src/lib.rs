@@ -32,6 +32,7 @@ pub mod frame;
 pub mod handshake;
 pub mod http;
 pub mod json;
+pub mod line;
 pub mod log;
 pub mod outbox;
 pub mod registry;

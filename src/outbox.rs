@@ -112,7 +112,7 @@ impl Outbox {
         })))
     }
 
-    /// Hands over one whole frame: written at once if the socket takes it, else queued.
+    /// Hands over whole frames, one or several: written at once if the socket takes it, else queued.
     pub fn push(&self, frame: &Bytes) -> Push {
         let shared = &*self.0;
         if let Some(mut writer) = shared.writer.try_lock() {

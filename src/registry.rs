@@ -1,8 +1,9 @@
 //! Who listens to what: channels, the outboxes subscribed to each, and the counts.
 //!
 //! Two kinds of locks. One guards the map and is held to find a channel; one per channel
-//! is held for a fan-out, which gives all its subscribers one order. They are never held
-//! together but in the order channel, map. It knows no HTTP, JSON or JWT.
+//! guards its subscribers, and is held for a fan-out. They are never held together but in
+//! the order channel, map. Broadcasts to one channel go one after the other through its line,
+//! so all subscribers see one order. It knows no HTTP, JSON or JWT.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::line::Line;
 use crate::outbox::{Outbox, Push};
 
 /// A handle on the registry; clones share it.
@@ -29,6 +31,8 @@ struct Shared {
 #[derive(Debug)]
 struct Channel {
     name: Arc<str>,
+    /// Where broadcasts meet; gives them one order.
+    line: Line,
     /// Guards the list of subscribers. Held for a fan-out: pushes under it never wait.
     members: Mutex<Members>,
 }
@@ -81,7 +85,9 @@ impl Registry {
         let Some(channel) = self.find(channel) else {
             return 0;
         };
-        let delivered = channel.members.lock().fan_out(frame);
+        let delivered = channel
+            .line
+            .send(frame, |frames| channel.members.lock().fan_out(frames));
         self.0
             .deliveries
             .fetch_add(delivered as u64, Ordering::Relaxed);
@@ -110,6 +116,7 @@ impl Registry {
         let name: Arc<str> = name.into();
         let channel = Arc::new(Channel {
             name: name.clone(),
+            line: Line::default(),
             members: Mutex::default(),
         });
         channels.insert(name, channel.clone());
@@ -131,10 +138,11 @@ impl Channel {
 }
 
 impl Members {
-    fn fan_out(&self, frame: &Bytes) -> usize {
+    /// Hands over one frame, or several behind one another.
+    fn fan_out(&self, frames: &Bytes) -> usize {
         let outboxes = self.places.iter().filter_map(|place| place.outbox.as_ref());
         outboxes
-            .filter(|outbox| outbox.push(frame) == Push::Taken)
+            .filter(|outbox| outbox.push(frames) == Push::Taken)
             .count()
     }
 
