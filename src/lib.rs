@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! main ── cli ── server ── routes ── broadcast ──┐
-//!                  │          └ handshake        ├── registry ── outbox ── socket
-//!                  │       ── subscribe ─────────┘
+//!                  │          └ handshake        ├── registry ── line
+//!                  │       ── subscribe ─────────┘           └── outbox ── socket
 //!                  │            ├ session        (one connection's thread: poll, read, end)
 //!                  │            └ event          (what clients say, and are told)
+//!                  ├ accept, reception, connections   (who comes in, and who takes care)
 //!                  ├ http       (requests and answers on one connection)
-//!                  ├ connections, demo
+//!                  ├ demo
 //!                  └ config, token, json, channel, frame, log, stop   (leaves)
 //! ```
 //!
@@ -21,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod broadcast;
 pub mod channel;
 pub mod cli;
@@ -35,6 +37,7 @@ pub mod json;
 pub mod line;
 pub mod log;
 pub mod outbox;
+pub mod reception;
 pub mod registry;
 pub mod routes;
 pub mod server;

@@ -1,24 +1,22 @@
-//! The server: accepts connections, gives each a thread, and sees them all out.
+//! The server: puts the house together, opens it, and sees everybody out.
 
-use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
-use rustix::event::{PollFd, PollFlags};
 use rustix::net::{listen as set_backlog, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::accept;
 use crate::config::Config;
-use crate::connections::{Connections, Slot};
+use crate::connections::Connections;
 use crate::http::{self, Conversation, Next, Persistence};
-use crate::log::Throttle;
+use crate::reception::Reception;
 use crate::registry::Registry;
 use crate::routes::{Answer, Front, Routes};
 use crate::session;
-use crate::socket::{Socket, wait};
 use crate::stop::Stop;
 use crate::subscribe::{self, Terms, Visitor};
 use crate::token::Verifier;
@@ -35,16 +33,10 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// with what they had touched, and gives them to new threads unless they are so much larger
 /// than asked for. So the thread that waits for hours gets one that nobody has touched.
 const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
-/// Pause after a failed accept, so that running out of descriptors does not cost a core.
-const BACK_OFF: Duration = Duration::from_millis(10);
-/// How often a full server looks whether it should stop.
-const FULL_RECHECK: Duration = Duration::from_millis(100);
 
 /// How long idle connections stay open after the stop: a request that is on its way just
 /// then is still answered.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
-
-static FAILED_ACCEPTS: Throttle = Throttle::new();
 
 /// Binds a listener whose options its connections inherit.
 ///
@@ -72,9 +64,10 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// When the listener is not one.
 pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
-    let house = Arc::new(House::new(config, front, connections.clone(), stop));
+    let house = House::new(config, front, connections.clone(), stop);
+    let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
     info!("listening addr={}", listener.local_addr()?);
-    house.accept_until_stopped(&listener)?;
+    accept::until_stopped(&listener, &reception, &connections, stop);
     drop(listener);
     see_out(&connections, stop, config.timeouts.drain);
     Ok(())
@@ -124,7 +117,6 @@ struct House {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
-    connections: Connections,
     stop: Stop,
 }
 
@@ -155,77 +147,20 @@ impl House {
             routes: Routes {
                 verifier,
                 registry,
-                connections: connections.clone(),
+                connections,
                 origins: config.allowed_origins.clone(),
                 front,
                 started: Instant::now(),
                 stop: stop.clone(),
             },
-            connections,
             stop: stop.clone(),
         }
     }
 
-    /// Never gives up but for the stop: whatever fails is logged, and tried again.
-    fn accept_until_stopped(self: &Arc<House>, listener: &TcpListener) -> io::Result<()> {
-        let mut visitors = 0;
-        while !self.stop.is_raised() {
-            // When even the reserve is taken, newcomers wait with the kernel.
-            if !self
-                .connections
-                .wait_for_room(Instant::now() + FULL_RECHECK)
-            {
-                continue;
-            }
-            let mut fds = [
-                PollFd::new(listener, PollFlags::IN),
-                PollFd::new(&self.stop, PollFlags::IN),
-            ];
-            wait(&mut fds, None)?;
-            self.accept_waiting(listener, &mut visitors);
-        }
-        self.accept_waiting(listener, &mut visitors); // those who came before we closed
-        Ok(())
-    }
-
-    fn accept_waiting(self: &Arc<House>, listener: &TcpListener, visitors: &mut u64) {
-        while self.connections.wait_for_room(Instant::now()) {
-            let started = match listener.accept() {
-                Ok((stream, peer)) => {
-                    *visitors += 1;
-                    debug!("connected conn={visitors} peer={peer}");
-                    self.start_thread(stream, *visitors)
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = started {
-                if let Some(suppressed) = FAILED_ACCEPTS.pass() {
-                    warn!("accept failed error=\"{error}\" suppressed={suppressed}");
-                }
-                return self.back_off();
-            }
-        }
-    }
-
-    fn start_thread(self: &Arc<House>, stream: TcpStream, id: u64) -> io::Result<()> {
-        let (house, slot) = (self.clone(), self.connections.admit());
-        let visit = move || house.receive(Socket::new(stream), slot, id);
-        thread::Builder::new()
-            .stack_size(STACK_SIZE)
-            .spawn(visit)
-            .map(drop)
-    }
-
-    fn back_off(&self) {
-        let mut fds = [PollFd::new(&self.stop, PollFlags::IN)];
-        // It can only fail for want of memory; then going on at once is no worse.
-        let _ = wait(&mut fds, Some(Instant::now() + BACK_OFF));
-    }
-
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
-    fn receive(&self, socket: Socket, slot: Slot, id: u64) {
-        let mut conversation = Conversation::new(socket.clone(), self.limits, self.stop.clone());
+    fn receive(&self, visitor: Visitor) {
+        let (id, socket) = (visitor.id, visitor.socket.clone());
+        let mut conversation = Conversation::new(socket, self.limits, self.stop.clone());
         loop {
             let request = match conversation.await_request() {
                 Next::Request(request) => request,
@@ -242,11 +177,10 @@ impl House {
                         break;
                     }
                 }
-                Answer::Subscribe(accepted) => {
-                    let visitor = Visitor { id, socket, slot };
+                Answer::Subscribe(reply) => {
                     return subscribe::serve(
                         conversation,
-                        accepted,
+                        reply,
                         &request.head,
                         visitor,
                         &self.terms,
