@@ -20,7 +20,7 @@ pub struct Connections(Arc<Shared>);
 struct Shared {
     /// Guards the numbers.
     count: Mutex<Count>,
-    /// Told whenever one ends.
+    /// Told whenever a connection or a request ends.
     one_ended: Condvar,
     limit: usize,
 }
@@ -30,6 +30,8 @@ struct Count {
     open: usize,
     /// Those of them that are subscribers.
     subscribers: usize,
+    /// Those of them with a request under way.
+    at_work: usize,
 }
 
 impl Connections {
@@ -71,9 +73,21 @@ impl Connections {
         self.wait_until(|count| count.open < most, deadline)
     }
 
+    /// Counts a request as under way for as long as the guard lives.
+    pub fn work(&self) -> Work {
+        self.0.count.lock().at_work += 1;
+        Work(self.clone())
+    }
+
     /// Waits until no subscriber is left; false when `deadline` passes before.
     pub fn wait_for_subscribers(&self, deadline: Instant) -> bool {
         self.wait_until(|count| count.subscribers == 0, deadline)
+    }
+
+    /// Waits until no subscriber is left and no request is under way; false when `deadline`
+    /// passes before. Who is only here for a next request may still be.
+    pub fn wait_for_work(&self, deadline: Instant) -> bool {
+        self.wait_until(|count| count.subscribers + count.at_work == 0, deadline)
     }
 
     /// Waits until nobody is left; false when `deadline` passes before.
@@ -124,6 +138,17 @@ impl Drop for Slot {
     }
 }
 
+/// A request that is under way.
+#[derive(Debug)]
+pub struct Work(Connections);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.0.count.lock().at_work -= 1;
+        self.0.0.one_ended.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +175,10 @@ mod tests {
         assert!(!connections.wait_for_subscribers(Instant::now()));
         drop(subscriber);
         assert!(connections.wait_for_subscribers(Instant::now()));
+        let work = connections.work();
+        assert!(!connections.wait_for_work(Instant::now()));
+        drop(work);
+        assert!(connections.wait_for_work(Instant::now()));
         assert!(!connections.wait_for_end(Instant::now()));
         drop(http);
         assert!(connections.wait_for_end(Instant::now()));

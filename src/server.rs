@@ -73,15 +73,15 @@ pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) ->
     Ok(())
 }
 
-/// Waits for the subscribers, then for who is only asking, and logs how it ended.
+/// Waits for the subscribers and for requests under way, and logs how it ended. Who is only
+/// connected is left for a moment, for a request that is on its way, and then left behind.
 fn see_out(connections: &Connections, stop: &Stop, drain: Duration) {
     info!("draining limit={drain:?}");
     let since = stop.since().unwrap_or_else(Instant::now);
     let deadline = since + drain;
     connections.wait_for_subscribers(deadline);
     connections.wait_for_end(deadline.min(since + STOPPING_GRACE));
-    stop.dismiss();
-    match connections.wait_for_end(deadline) {
+    match connections.wait_for_work(deadline) {
         true => info!("stopped"),
         false => warn!("stopped with connections left limit={drain:?}"),
     }
@@ -117,6 +117,7 @@ struct House {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
+    connections: Connections,
     stop: Stop,
 }
 
@@ -147,12 +148,13 @@ impl House {
             routes: Routes {
                 verifier,
                 registry,
-                connections,
+                connections: connections.clone(),
                 origins: config.allowed_origins.clone(),
                 front,
                 started: Instant::now(),
                 stop: stop.clone(),
             },
+            connections,
             stop: stop.clone(),
         }
     }
@@ -160,7 +162,12 @@ impl House {
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     fn receive(&self, visitor: Visitor) {
         let (id, socket) = (visitor.id, visitor.socket.clone());
-        let mut conversation = Conversation::new(socket, self.limits, self.stop.clone());
+        let mut conversation = Conversation::new(
+            socket,
+            self.limits,
+            self.connections.clone(),
+            self.stop.clone(),
+        );
         loop {
             let request = match conversation.await_request() {
                 Next::Request(request) => request,

@@ -72,9 +72,30 @@ impl Socket {
     /// # Errors
     /// As [`Socket::receive`].
     pub fn receive_into(&self, input: &mut Vec<u8>) -> io::Result<usize> {
+        self.append(input, RecvFlags::DONTWAIT)
+    }
+
+    /// Appends what arrives next to `input`, and waits for it as long as
+    /// [`Socket::limit_receiving`] says.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the time is up; others mean that the peer is gone.
+    pub fn receive_waiting(&self, input: &mut Vec<u8>) -> io::Result<usize> {
+        self.append(input, RecvFlags::empty())
+    }
+
+    /// Sets how long [`Socket::receive_waiting`] waits.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub fn limit_receiving(&self, limit: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(limit))
+    }
+
+    fn append(&self, input: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
         input.reserve(READ_SIZE);
         loop {
-            match recv(&self.0, spare_capacity(input), RecvFlags::DONTWAIT) {
+            match recv(&self.0, spare_capacity(input), flags) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
                 Ok((_, received)) => return Ok(received),

@@ -1,7 +1,6 @@
 //! The wish to shut down: raised once, seen by every thread that waits.
 //!
-//! It comes in two steps: first everybody is asked to come to an end, and last, those who
-//! have nothing to come to an end with are dismissed. A leaf. The server takes it from outside, so that a test can raise it as well as
+//! A leaf. The server takes it from outside, so that a test can raise it as well as
 //! a signal can.
 
 use std::io;
@@ -20,7 +19,6 @@ struct Shared {
     /// Rung once and never answered: every `poll` on it returns from then on.
     bell: Doorbell,
     since: OnceLock<Instant>,
-    dismissal: Doorbell,
 }
 
 impl Stop {
@@ -29,11 +27,9 @@ impl Stop {
     /// # Errors
     /// When descriptors have run out.
     pub fn new() -> io::Result<Stop> {
-        let (bell, dismissal) = (Doorbell::new()?, Doorbell::new()?);
         Ok(Stop(Arc::new(Shared {
-            bell,
+            bell: Doorbell::new()?,
             since: OnceLock::new(),
-            dismissal,
         })))
     }
 
@@ -46,16 +42,6 @@ impl Stop {
     /// When the shutdown was asked for.
     pub fn since(&self) -> Option<Instant> {
         self.0.since.get().copied()
-    }
-
-    /// Sends away who is here without anything to do.
-    pub fn dismiss(&self) {
-        self.0.dismissal.ring();
-    }
-
-    /// Readable from the moment that the idle are sent away.
-    pub fn dismissal(&self) -> BorrowedFd<'_> {
-        self.0.dismissal.as_fd()
     }
 
     /// Whether the shutdown was asked for.

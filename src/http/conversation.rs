@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::{Decoder, Head, Persistence, Progress, Refusal, Reply, Request};
+use crate::connections::{Connections, Work};
 use crate::socket::{Socket, Wait, wait};
 use crate::stop::Stop;
 
@@ -39,39 +40,60 @@ pub enum Next {
 /// The conversation on one connection.
 pub struct Conversation {
     socket: Socket,
+    connections: Connections,
     stop: Stop,
     limits: Limits,
     decoder: Decoder,
     /// What has arrived and is not used yet.
     input: Vec<u8>,
+    phase: Phase,
+    /// When the phase has to be over; between requests the socket knows it too.
     deadline: Instant,
-    /// Whether a byte of the next request has come.
-    has_begun: bool,
+    limits_receiving: bool,
+}
+
+/// What is going on.
+enum Phase {
+    /// Nothing has come on this connection yet.
+    Fresh,
+    /// A request has begun to come, and is not answered.
+    UnderWay(#[expect(dead_code, reason = "counts until it is dropped")] Work),
+    /// One request is answered, and no other has begun. The thread sleeps in `recv`, which
+    /// a busy publisher's connection does for every request: a `poll` before it would cost a
+    /// tenth of the whole broadcast.
+    Between,
 }
 
 impl Conversation {
     /// Begins with a connection that was accepted just now.
-    pub fn new(socket: Socket, limits: Limits, stop: Stop) -> Conversation {
+    pub fn new(
+        socket: Socket,
+        limits: Limits,
+        connections: Connections,
+        stop: Stop,
+    ) -> Conversation {
         Conversation {
             socket,
+            connections,
             stop,
             limits,
             decoder: Decoder::new(limits.max_body),
             input: Vec::new(),
+            phase: Phase::Fresh,
             deadline: Instant::now() + limits.request,
-            has_begun: false,
+            limits_receiving: false,
         }
     }
 
-    /// Waits for the next request.
+    /// Waits for the next request; the one before it is answered.
     pub fn await_request(&mut self) -> Next {
+        if matches!(self.phase, Phase::UnderWay(_)) && self.rest().is_err() {
+            return Next::Over;
+        }
         loop {
             self.note_beginning();
             match self.decoder.advance(&mut self.input) {
-                Ok(Progress::Whole(request)) => {
-                    self.await_another();
-                    return Next::Request(request);
-                }
+                Ok(Progress::Whole(request)) => return Next::Request(request),
                 Ok(Progress::AwaitsContinue) => {
                     if self
                         .socket
@@ -129,58 +151,58 @@ impl Conversation {
         Ok(self.input)
     }
 
-    fn note_beginning(&mut self) {
-        if !self.has_begun && !self.input.is_empty() {
-            self.has_begun = true;
-            self.deadline = Instant::now() + self.limits.request;
-        }
-    }
-
-    fn await_another(&mut self) {
-        self.has_begun = false;
+    /// What has been asked is answered.
+    fn rest(&mut self) -> std::io::Result<()> {
+        self.phase = Phase::Between;
         self.deadline = Instant::now() + self.limits.idle;
         if self.input.is_empty() && self.input.capacity() > KEPT_CAPACITY {
             self.input = Vec::new();
+        }
+        if !std::mem::replace(&mut self.limits_receiving, true) {
+            self.socket.limit_receiving(self.limits.idle)?;
+        }
+        Ok(())
+    }
+
+    fn note_beginning(&mut self) {
+        if !self.input.is_empty() && !matches!(self.phase, Phase::UnderWay(_)) {
+            self.phase = Phase::UnderWay(self.connections.work());
+            self.deadline = Instant::now() + self.limits.request;
         }
     }
 
     /// Reads what comes next; something only when the conversation ends.
     fn receive(&mut self) -> Option<Next> {
-        match self.wait_for_input() {
-            Ok(Wait::Ready) => {}
-            Ok(Wait::TimedOut) if self.has_begun => {
-                let limit = self.limits.request;
-                let sentence = format!("request did not arrive whole within {limit:?}");
-                return Some(Next::Refused(Refusal::new(408, sentence)));
-            }
-            Ok(Wait::TimedOut) | Err(_) => return Some(Next::Over),
-        }
-        match self.socket.receive_into(&mut self.input) {
-            Ok(0) if self.has_begun => {
+        let is_under_way = matches!(self.phase, Phase::UnderWay(_));
+        let received = match self.phase {
+            Phase::Between => self.socket.receive_waiting(&mut self.input),
+            Phase::Fresh | Phase::UnderWay(_) => self.receive_until_deadline(),
+        };
+        match received {
+            Ok(0) if is_under_way => {
                 let refusal = Refusal::new(400, "the connection ended inside the request");
                 Some(Next::Refused(refusal))
             }
-            Ok(0) => Some(Next::Over),
+            Err(error) if error.kind() == ErrorKind::TimedOut && is_under_way => {
+                let limit = self.limits.request;
+                let sentence = format!("request did not arrive whole within {limit:?}");
+                Some(Next::Refused(Refusal::new(408, sentence)))
+            }
+            Ok(0) | Err(_) => Some(Next::Over),
             Ok(_) => None,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-            Err(_) => Some(Next::Over),
         }
     }
 
-    /// Waits on the socket, and between requests on being sent away.
-    fn wait_for_input(&self) -> std::io::Result<Wait> {
-        let dismissal = self.stop.dismissal();
-        let mut fds = [
-            PollFd::new(&self.socket, PollFlags::IN),
-            PollFd::new(&dismissal, PollFlags::IN),
-        ];
-        let watched = if self.has_begun { 1 } else { 2 };
-        let outcome = wait(&mut fds[..watched], Some(self.deadline))?;
-        let is_dismissed = !fds[1].revents().is_empty() && fds[0].revents().is_empty();
-        Ok(if is_dismissed {
-            Wait::TimedOut
-        } else {
-            outcome
-        })
+    fn receive_until_deadline(&mut self) -> std::io::Result<usize> {
+        loop {
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            if wait(&mut fds, Some(self.deadline))? == Wait::TimedOut {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            match self.socket.receive_into(&mut self.input) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
     }
 }
