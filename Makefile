@@ -9,10 +9,10 @@ STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
 CARGO         := cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e release clean need-cargo
+.PHONY: help run test check lint e2e bench bench-quick bench-peers release clean need-cargo
 
 help: ## Show this list
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: need-cargo ## Build, start a server on 127.0.0.1 and say how to try it
 	@$(CARGO) build --release --locked
@@ -31,13 +31,23 @@ check: lint test ## lint, then test
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)
 
+bench: need-cargo ## Measure against the physical limit; BENCH="--help" lists the options
+	$(CARGO) bench --locked --bench bench -- $(BENCH)
+
+bench-quick: need-cargo ## The same in a minute, for correctness only
+	$(CARGO) bench --locked --bench bench -- --quick
+
+bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs them
+	tests/bench/peers/install
+	$(CARGO) bench --locked --bench bench -- --scenario peers $(BENCH)
+
 release: need-cargo ## Build the static binary, and prove that it is one
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(STATIC_TARGET)
 	@ldd $(STATIC_BINARY) 2>&1 | tee /dev/stderr | grep -Eq 'statically linked|not a dynamic executable'
 	@ls -l $(STATIC_BINARY)
 
 clean: ## Remove what was built
-	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts
+	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts tests/bench/peers/node_modules
 
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { \
