@@ -50,7 +50,8 @@ impl Line {
     /// perhaps together with others. Tells how many took it.
     pub fn send(&self, frame: &Bytes, fan_out: impl Fn(&Bytes) -> usize) -> usize {
         let mut state = self.state.lock();
-        if !state.is_taken {
+        // Who waits already is not overtaken, even when the way has just become free.
+        if !state.is_taken && state.batch.is_none() {
             return self.go(state, |_| (frame.clone(), None), fan_out);
         }
         match self.line_up(&mut state, frame) {
