@@ -72,7 +72,7 @@ fn token_in_json(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
         #[serde(borrow)]
         token: Option<&'a RawValue>,
     }
-    if json::depth(body) > json::MAX_DEPTH {
+    if json::is_too_deep(body) {
         let sentence = format!("body is nested over {} levels deep", json::MAX_DEPTH);
         return Err(Refusal::new(400, sentence));
     }

@@ -46,7 +46,7 @@ impl Demo {
     /// # Errors
     /// A refusal with 400 whose sentence says what is wrong.
     pub fn sign_message(&self, request: &Request) -> Result<Reply, Refusal> {
-        if json::depth(&request.body) > json::MAX_DEPTH {
+        if json::is_too_deep(&request.body) {
             return Err(Refusal::new(400, "body is nested too deep"));
         }
         let body: Value = serde_json::from_slice(&request.body)

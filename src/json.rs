@@ -8,11 +8,19 @@ use serde::Deserialize;
 /// Deepest nesting of a request body or of a token's claims; `{}` is 1 deep.
 pub const MAX_DEPTH: usize = 128;
 
+/// Whether a JSON text is nested deeper than [`MAX_DEPTH`].
+///
+/// Few texts have so many brackets at all, and counting them is a tenth of the work.
+pub fn is_too_deep(text: &[u8]) -> bool {
+    let opening = text.iter().filter(|byte| matches!(byte, b'[' | b'{'));
+    opening.count() > MAX_DEPTH && depth(text) > MAX_DEPTH
+}
+
 /// How deep arrays and objects are nested in a JSON text.
 ///
 /// For a text that is not JSON the number means nothing; parse it too. The parser's own
 /// limit does not do: it does not count inside values that are kept as text.
-pub fn depth(text: &[u8]) -> usize {
+fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
@@ -58,6 +66,13 @@ mod tests {
         assert_eq!(depth(br#"{"a":[{"b":"[[[\"[[["}],"c":{}}"#), 3);
         assert_eq!(depth("[".repeat(500).as_bytes()), 500);
         assert_eq!(depth(br#""\\"[[]]"#), 2);
+    }
+
+    #[test]
+    fn the_limit_is_128_levels() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(!is_too_deep(nested(128).as_bytes()) && is_too_deep(nested(129).as_bytes()));
+        assert!(!is_too_deep("[]".repeat(1000).as_bytes()));
     }
 
     #[test]

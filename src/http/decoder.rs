@@ -4,6 +4,9 @@ use super::chunked::Chunked;
 use super::head::Framing;
 use super::{Head, Refusal};
 
+/// Bodies up to this size are copied out of the buffer that they were read into, in bytes.
+const COPIED: usize = 4 * 1024;
+
 /// A request, whole.
 #[derive(Debug)]
 pub struct Request {
@@ -112,7 +115,10 @@ impl Begun {
     fn take_body(&mut self, input: &mut Vec<u8>, max_body: usize) -> Result<bool, Refusal> {
         match &mut self.rest {
             Rest::Chunks(chunked) => chunked.advance(input, &mut self.body, max_body),
-            Rest::Length(missing) if *missing == input.len() && self.body.is_empty() => {
+            // A usual body is copied: the next request wants this buffer again.
+            Rest::Length(missing)
+                if *missing == input.len() && self.body.is_empty() && input.len() > COPIED =>
+            {
                 self.body = std::mem::take(input);
                 Ok(true)
             }

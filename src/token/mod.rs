@@ -1,86 +1,27 @@
 //! Tokens: verifying, reading the claims, signing (RFC 7515, RFC 7519).
 //!
-//! The only file that knows JWT. jsonwebtoken does the cryptography; the three parts are
-//! taken apart here, so that header and claims are parsed once and borrowed from one
-//! buffer, the message keeps the application's own bytes, and time has no rounding.
+//! The only place that knows JWT. jsonwebtoken signs; what is verified is taken apart here,
+//! so that header and claims are parsed once and borrowed from one buffer, the message
+//! keeps the application's own bytes, and time has no rounding. `mac` holds the key.
+
+mod mac;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{DecodingKey, EncodingKey, Header, crypto};
+use jsonwebtoken::{EncodingKey, Header};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::json;
 
-/// A secret shared with the application. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub use mac::{Algorithm, Secret};
 
-impl Secret {
-    /// Takes the secret's bytes as they are.
-    pub fn new(bytes: Vec<u8>) -> Secret {
-        Secret(bytes)
-    }
-
-    /// Its length in bytes.
-    pub fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
-/// The HMAC that signs tokens (RFC 7518 §3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    HS256,
-    /// HMAC with SHA-384.
-    HS384,
-    /// HMAC with SHA-512.
-    HS512,
-}
-
-impl Algorithm {
-    fn name(self) -> &'static str {
-        match self {
-            Algorithm::HS256 => "HS256",
-            Algorithm::HS384 => "HS384",
-            Algorithm::HS512 => "HS512",
-        }
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Algorithm, ()> {
-        let all = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-        all.into_iter()
-            .find(|algorithm| algorithm.name() == name)
-            .ok_or(())
-    }
-}
-
-impl From<Algorithm> for jsonwebtoken::Algorithm {
-    fn from(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-        match algorithm {
-            Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
-            Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
-        }
-    }
-}
+use mac::Mac;
 
 /// Why a token is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +66,7 @@ struct Jose<'a> {
 
 /// Checks tokens against one secret and one algorithm.
 pub struct Verifier {
-    key: DecodingKey,
+    mac: Mac,
     algorithm: Algorithm,
 }
 
@@ -133,7 +74,7 @@ impl Verifier {
     /// A verifier that takes this algorithm and no other.
     pub fn new(secret: &Secret, algorithm: Algorithm) -> Verifier {
         Verifier {
-            key: DecodingKey::from_secret(&secret.0),
+            mac: Mac::new(secret, algorithm),
             algorithm,
         }
     }
@@ -146,14 +87,9 @@ impl Verifier {
         let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::BadSignature)?;
         let (header, claims) = signed.split_once('.').ok_or(Rejection::BadSignature)?;
         self.check_header(&decode(header)?)?;
-        match crypto::verify(
-            signature,
-            signed.as_bytes(),
-            &self.key,
-            self.algorithm.into(),
-        ) {
-            Ok(true) => Ok(Verified(decode(claims)?)),
-            Ok(false) | Err(_) => Err(Rejection::BadSignature),
+        match self.mac.verifies(signed.as_bytes(), &decode(signature)?) {
+            true => Ok(Verified(decode(claims)?)),
+            false => Err(Rejection::BadSignature),
         }
     }
 
@@ -178,7 +114,7 @@ impl Verified {
     /// [`Rejection::BadSignature`] when the claims are not an object or the time is outside
     /// `nbf` and `exp`; [`Rejection::TooDeep`] when they are nested too deep.
     pub fn claims(&self, now: SystemTime) -> Result<Claims<'_>, Rejection> {
-        if json::depth(&self.0) > json::MAX_DEPTH {
+        if json::is_too_deep(&self.0) {
             return Err(Rejection::TooDeep);
         }
         let claims: Claims = match self.0.first() {
@@ -206,7 +142,7 @@ pub fn sign(
     secret: &Secret,
     algorithm: Algorithm,
 ) -> Result<String, jsonwebtoken::errors::Error> {
-    let key = EncodingKey::from_secret(&secret.0);
+    let key = EncodingKey::from_secret(secret.bytes());
     jsonwebtoken::encode(&Header::new(algorithm.into()), claims, &key)
 }
 
@@ -278,9 +214,9 @@ mod tests {
     fn an_extension_that_must_be_understood_is_refused() {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","crit":["b64"],"b64":false}"#);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode("{}"));
-        let key = EncodingKey::from_secret(&secret().0);
+        let key = EncodingKey::from_secret(secret().bytes());
         let algorithm = jsonwebtoken::Algorithm::HS512;
-        let signature = crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
         let verifier = Verifier::new(&secret(), Algorithm::HS512);
         assert!(verifier.verify(&format!("{signed}.{signature}")).is_err());
     }
