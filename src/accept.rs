@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::connections::Connections;
 use crate::log::Throttle;
 use crate::reception::Reception;
-use crate::socket::{Socket, wait};
+use crate::socket::{Socket, Wait, wait};
 use crate::stop::Stop;
 use crate::subscribe::Visitor;
 
@@ -35,20 +35,23 @@ pub fn until_stopped(
         accepted: 0,
     };
     while !stop.is_raised() {
-        // When even the reserve is taken, newcomers wait with the kernel.
-        if !connections.wait_for_room(Instant::now() + FULL_RECHECK) {
-            continue;
-        }
         let mut fds = [
             PollFd::new(listener, PollFlags::IN),
             PollFd::new(stop, PollFlags::IN),
         ];
         let outcome = wait(&mut fds, None).and_then(|_| entrance.admit_waiting());
-        if let Err(error) = outcome {
-            if let Some(suppressed) = FAILURES.pass() {
-                warn!("accept failed error=\"{error}\" suppressed={suppressed}");
+        match outcome {
+            Ok(Entry::Free) => {}
+            // When even the reserve is taken, newcomers wait with the kernel.
+            Ok(Entry::Full) => {
+                connections.wait_for_place(Instant::now() + FULL_RECHECK);
             }
-            back_off(stop);
+            Err(error) => {
+                if let Some(suppressed) = FAILURES.pass() {
+                    warn!("accept failed error=\"{error}\" suppressed={suppressed}");
+                }
+                back_off(stop);
+            }
         }
     }
     let _ = entrance.admit_waiting(); // those who came before we closed, as far as possible
@@ -62,25 +65,38 @@ struct Entrance<'a> {
     accepted: u64,
 }
 
+/// How it looks at the door when nobody more was let in.
+enum Entry {
+    /// Nobody waits.
+    Free,
+    /// Somebody waits, and there is no place.
+    Full,
+}
+
 impl Entrance<'_> {
-    /// Takes everybody in who waits, as long as there is room.
-    fn admit_waiting(&mut self) -> io::Result<()> {
-        while self.connections.wait_for_room(Instant::now()) {
+    /// Takes everybody in who waits, as long as there is a place.
+    fn admit_waiting(&mut self) -> io::Result<Entry> {
+        loop {
+            if !self.connections.has_place() {
+                let mut fds = [PollFd::new(self.listener, PollFlags::IN)];
+                if wait(&mut fds, Some(Instant::now()))? == Wait::TimedOut {
+                    return Ok(Entry::Free);
+                }
+                if !self.connections.make_place() {
+                    return Ok(Entry::Full);
+                }
+            }
             let (stream, peer) = match self.listener.accept() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Entry::Free),
                 accepted => accepted?,
             };
             self.accepted += 1;
             let id = self.accepted;
             debug!("connected conn={id} peer={peer}");
-            let slot = self.connections.admit();
-            self.reception.welcome(Visitor {
-                id,
-                socket: Socket::new(stream),
-                slot,
-            })?;
+            let socket = Socket::new(stream);
+            let slot = self.connections.admit(id, socket.clone());
+            self.reception.welcome(Visitor { id, socket, slot })?;
         }
-        Ok(())
     }
 }
 

@@ -1,9 +1,15 @@
-//! How many connections are open, and how many may be.
+//! Who is here: every open connection, how many there may be, and who leaves when room is
+//! needed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::outbox::Outbox;
+use crate::presence::{Presence, Standing};
+use crate::socket::Socket;
 
 /// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
 pub const RESERVE: usize = 16;
@@ -11,34 +17,63 @@ pub const RESERVE: usize = 16;
 const OWN_FILES: u64 = 64;
 /// Descriptors of a subscriber: its socket and its bell.
 const FILES_PER_CONNECTION: u64 = 2;
+/// So many are asked to leave before a newcomer is told that there is no room: one that is
+/// asked may have begun a request just then.
+const ATTEMPTS: usize = 8;
 
-/// A handle on the count; clones share it.
+/// A handle on who is here; clones share it.
 #[derive(Debug, Clone)]
 pub struct Connections(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Guards the numbers.
-    count: Mutex<Count>,
+    /// Guards who is here and the numbers. Nothing under it waits.
+    guests: Mutex<Guests>,
     /// Told whenever a connection or a request ends.
     one_ended: Condvar,
     limit: usize,
 }
 
 #[derive(Debug, Default)]
-struct Count {
-    open: usize,
-    /// Those of them that are subscribers.
+struct Guests {
+    present: HashMap<u64, Arc<Presence>>,
+    /// Those of them that were asked to leave, and no longer count.
+    leaving: usize,
     subscribers: usize,
-    /// Those of them with a request under way.
+    /// Those with a request under way.
     at_work: usize,
+}
+
+impl Guests {
+    fn open(&self) -> usize {
+        self.present.len() - self.leaving
+    }
+
+    /// Those who would lose little if they were asked to leave, with their idle time's start.
+    fn idle(&self) -> impl Iterator<Item = (Instant, &Arc<Presence>)> {
+        let guests = self.present.values();
+        guests.filter_map(|guest| Some((guest.idle_since()?, guest)))
+    }
+
+    /// Asks the one to leave who has been idle for longest; has still to be shown out.
+    fn dismiss_one(&mut self) -> Option<Arc<Presence>> {
+        for _ in 0..ATTEMPTS {
+            let (_, guest) = self.idle().min_by_key(|(since, _)| *since)?;
+            if guest.dismiss() {
+                let guest = guest.clone();
+                self.leaving += 1;
+                return Some(guest);
+            }
+        }
+        None
+    }
 }
 
 impl Connections {
     /// Nobody is here yet; `limit` may come, and [`RESERVE`] more for plain HTTP.
     pub fn new(limit: usize) -> Connections {
         let shared = Shared {
-            count: Mutex::default(),
+            guests: Mutex::default(),
             one_ended: Condvar::new(),
             limit,
         };
@@ -53,129 +88,273 @@ impl Connections {
             .max(1)
     }
 
-    /// Counts a connection for as long as the slot lives.
-    pub fn admit(&self) -> Slot {
-        self.0.count.lock().open += 1;
+    /// Counts a connection for as long as the slot lives; `id` is nobody else's.
+    pub fn admit(&self, id: u64, socket: Socket) -> Slot {
+        let presence = Arc::new(Presence::new(socket));
+        self.0.guests.lock().present.insert(id, presence.clone());
+        let connections = self.clone();
         Slot {
-            connections: self.clone(),
+            id,
+            guest: Guest {
+                presence,
+                connections,
+            },
             is_subscriber: false,
         }
     }
 
-    /// Whether the limit is passed, so that only plain HTTP is served.
-    pub fn is_full(&self) -> bool {
-        self.0.count.lock().open > self.0.limit
+    /// Whether another subscriber would be taken, if need be in the place of those who lose
+    /// little. The one who asks is counted, and busy.
+    pub fn has_room(&self) -> bool {
+        let guests = self.0.guests.lock();
+        guests.open() <= self.0.limit || guests.open() - guests.idle().count() <= self.0.limit
+    }
+
+    /// Makes room for one who is here already and wants to stay; false if there is none.
+    pub fn make_room(&self) -> bool {
+        while self.has_room() {
+            if self.0.guests.lock().open() <= self.0.limit {
+                return true;
+            }
+            if !self.make_place() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether one more may be admitted.
+    pub fn has_place(&self) -> bool {
+        self.0.guests.lock().open() < self.most()
+    }
+
+    /// Asks the one to leave who has been idle for longest, so that one more may be admitted;
+    /// false when nobody is.
+    pub fn make_place(&self) -> bool {
+        let dismissed = self.0.guests.lock().dismiss_one();
+        dismissed.is_some_and(|guest| {
+            guest.show_out();
+            true
+        })
     }
 
     /// Waits until one more may be admitted; false when `deadline` passes before.
-    pub fn wait_for_room(&self, deadline: Instant) -> bool {
-        let most = self.0.limit.saturating_add(RESERVE);
-        self.wait_until(|count| count.open < most, deadline)
+    pub fn wait_for_place(&self, deadline: Instant) -> bool {
+        self.wait_until(|guests| guests.open() < self.most(), deadline)
     }
 
-    /// Counts a request as under way for as long as the guard lives.
-    pub fn work(&self) -> Work {
-        self.0.count.lock().at_work += 1;
-        Work(self.clone())
+    fn most(&self) -> usize {
+        self.0.limit.saturating_add(RESERVE)
+    }
+
+    /// Wakes every WebSocket's thread, so that it sees that the server stops.
+    pub fn ring_all(&self) {
+        let guests = self.0.guests.lock();
+        guests.present.values().for_each(|guest| guest.ring());
     }
 
     /// Waits until no subscriber is left; false when `deadline` passes before.
     pub fn wait_for_subscribers(&self, deadline: Instant) -> bool {
-        self.wait_until(|count| count.subscribers == 0, deadline)
+        self.wait_until(|guests| guests.subscribers == 0, deadline)
     }
 
     /// Waits until no subscriber is left and no request is under way; false when `deadline`
     /// passes before. Who is only here for a next request may still be.
     pub fn wait_for_work(&self, deadline: Instant) -> bool {
-        self.wait_until(|count| count.subscribers + count.at_work == 0, deadline)
+        self.wait_until(|guests| guests.subscribers + guests.at_work == 0, deadline)
     }
 
     /// Waits until nobody is left; false when `deadline` passes before.
     pub fn wait_for_end(&self, deadline: Instant) -> bool {
-        self.wait_until(|count| count.open == 0, deadline)
+        self.wait_until(|guests| guests.present.is_empty(), deadline)
     }
 
-    fn wait_until(&self, is_so: impl Fn(&Count) -> bool, deadline: Instant) -> bool {
-        let mut count = self.0.count.lock();
-        while !is_so(&count) {
-            if self
-                .0
-                .one_ended
-                .wait_until(&mut count, deadline)
-                .timed_out()
-            {
-                return is_so(&count);
+    fn wait_until(&self, is_so: impl Fn(&Guests) -> bool, deadline: Instant) -> bool {
+        let mut guests = self.0.guests.lock();
+        while !is_so(&guests) {
+            let waited = self.0.one_ended.wait_until(&mut guests, deadline);
+            if waited.timed_out() {
+                return is_so(&guests);
             }
         }
         true
     }
 }
 
+/// An open connection, as its own threads say what it is at; clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    presence: Arc<Presence>,
+    connections: Connections,
+}
+
+impl Guest {
+    /// Counts a request as under way for as long as the guard lives; nothing when the
+    /// connection was asked to leave before.
+    pub fn begin_work(&self) -> Option<Work> {
+        if !self.presence.set(Standing::AtWork) {
+            return None;
+        }
+        self.connections.0.guests.lock().at_work += 1;
+        Some(Work(self.clone()))
+    }
+}
+
 /// An open connection's part in the count.
 #[derive(Debug)]
 pub struct Slot {
-    connections: Connections,
+    id: u64,
+    guest: Guest,
     is_subscriber: bool,
 }
 
 impl Slot {
+    /// The connection itself.
+    pub fn guest(&self) -> Guest {
+        self.guest.clone()
+    }
+
     /// The same connection, counted as a subscriber from here on.
     #[must_use]
-    pub fn of_subscriber(mut self) -> Slot {
-        self.connections.0.count.lock().subscribers += 1;
+    pub fn of_subscriber(mut self, outbox: Outbox) -> Slot {
+        self.guest.presence.set_outbox(outbox);
+        self.guest.connections.0.guests.lock().subscribers += 1;
         self.is_subscriber = true;
         self
+    }
+
+    /// Says that the connection waits for a token: until it shows a good one, it may be
+    /// asked to leave.
+    pub fn await_token(&self) {
+        self.guest.presence.set(Standing::Unauthenticated);
+    }
+
+    /// Says that a good token was shown; false when the connection was asked to leave before.
+    pub fn confirm(&self) -> bool {
+        self.guest.presence.set(Standing::Subscriber)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut count = self.connections.0.count.lock();
-        count.open -= 1;
-        count.subscribers -= usize::from(self.is_subscriber);
-        drop(count);
-        self.connections.0.one_ended.notify_all();
+        let Guest {
+            presence,
+            connections,
+        } = &self.guest;
+        let mut guests = connections.0.guests.lock();
+        guests.present.remove(&self.id);
+        guests.leaving -= usize::from(presence.is_leaving());
+        guests.subscribers -= usize::from(self.is_subscriber);
+        drop(guests);
+        connections.0.one_ended.notify_all();
     }
 }
 
 /// A request that is under way.
 #[derive(Debug)]
-pub struct Work(Connections);
+pub struct Work(Guest);
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.0.count.lock().at_work -= 1;
-        self.0.0.one_ended.notify_all();
+        let Guest {
+            presence,
+            connections,
+        } = &self.0;
+        presence.set(Standing::Idle);
+        connections.0.guests.lock().at_work -= 1;
+        connections.0.one_ended.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    /// A connection and the peer of it.
+    fn admit(connections: &Connections, id: u64) -> (Slot, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        (connections.admit(id, Socket::new(stream)), peer)
+    }
 
     #[test]
     fn a_reserve_is_kept_beyond_the_limit() {
         let connections = Connections::new(2);
-        let mut slots: Vec<Slot> = (0..2).map(|_| connections.admit()).collect();
-        assert!(!connections.is_full());
-        slots.push(connections.admit());
-        assert!(connections.is_full());
-        slots.extend((3..2 + RESERVE).map(|_| connections.admit()));
-        assert!(!connections.wait_for_room(Instant::now()));
+        let busy = |id| {
+            let (slot, peer) = admit(&connections, id);
+            (slot.guest().begin_work().unwrap(), slot, peer)
+        };
+        let mut slots: Vec<_> = (0..2).map(busy).collect();
+        assert!(connections.has_room());
+        slots.push(busy(2));
+        assert!(!connections.has_room() && !connections.make_room());
+        slots.extend((3..2 + RESERVE as u64).map(busy));
+        assert!(!connections.wait_for_place(Instant::now()));
         slots.pop();
-        assert!(connections.wait_for_room(Instant::now()));
+        assert!(connections.wait_for_place(Instant::now()));
         slots.clear();
         assert!(connections.wait_for_end(Instant::now()));
     }
 
     #[test]
+    fn who_is_idle_for_longest_makes_room() {
+        let connections = Connections::new(2);
+        let mut guests: Vec<_> = (0..3).map(|id| admit(&connections, id)).collect();
+        let subscriber = guests[0].0.guest();
+        assert!(guests[0].0.confirm());
+        let idle = guests[1].0.guest();
+        while idle.presence.idle_since() == guests[2].0.guest().presence.idle_since() {
+            drop(idle.begin_work());
+        }
+        // The fresh one has waited longer than the one that was answered just now.
+        let (newcomer, _peer) = admit(&connections, 3);
+        let work = newcomer.guest().begin_work();
+        assert!(connections.make_room() && idle.begin_work().is_none());
+        assert!(guests[2].0.guest().begin_work().is_none());
+        assert_eq!(guests[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
+        assert!(!subscriber.presence.is_leaving());
+        drop((work, guests));
+        assert!(connections.has_room());
+    }
+
+    #[test]
+    fn nobody_leaves_for_a_place_that_can_not_be_had() {
+        let connections = Connections::new(1);
+        let guests: Vec<_> = (0..3).map(|id| admit(&connections, id)).collect();
+        let _busy: Vec<_> = guests[..2]
+            .iter()
+            .map(|(slot, _)| slot.guest().begin_work())
+            .collect();
+        assert!(!connections.has_room() && !connections.make_room());
+        assert!(guests[2].0.guest().begin_work().is_some());
+    }
+
+    #[test]
+    fn who_has_sent_something_just_now_stays() {
+        let connections = Connections::new(1);
+        let (slot, mut peer) = admit(&connections, 0);
+        let (newcomer, _peer) = admit(&connections, 1);
+        let _work = newcomer.guest().begin_work();
+        peer.write_all(b"GET").unwrap();
+        while !slot.guest().presence.has_input() {}
+        assert!(!connections.make_room());
+        assert!(slot.guest().begin_work().is_some());
+    }
+
+    #[test]
     fn subscribers_are_waited_for_by_themselves() {
         let connections = Connections::new(2);
-        let (http, subscriber) = (connections.admit(), connections.admit().of_subscriber());
+        let (http, _browser) = admit(&connections, 0);
+        let (subscriber, _screen) = admit(&connections, 1);
+        let outbox = Outbox::new(subscriber.guest.presence.socket().clone(), 1).unwrap();
+        let subscriber = subscriber.of_subscriber(outbox);
         assert!(!connections.wait_for_subscribers(Instant::now()));
         drop(subscriber);
         assert!(connections.wait_for_subscribers(Instant::now()));
-        let work = connections.work();
+        let work = http.guest().begin_work();
         assert!(!connections.wait_for_work(Instant::now()));
         drop(work);
         assert!(connections.wait_for_work(Instant::now()));

@@ -7,8 +7,9 @@
 //!                  │          └ handshake        ├── registry ── line
 //!                  │       ── subscribe ─────────┘           └── outbox ── socket
 //!                  │            ├ session        (one connection's thread: poll, read, end)
+//!                  │            ├ heartbeat      (one thread that pings them all)
 //!                  │            └ event          (what clients say, and are told)
-//!                  ├ accept, reception, connections   (who comes in, and who takes care)
+//!                  ├ accept, reception, connections ── presence   (who comes, is here, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
 //!                  └ config, token, json, channel, frame, log, stop   (leaves)
@@ -32,11 +33,13 @@ pub mod demo;
 pub mod event;
 pub mod frame;
 pub mod handshake;
+pub mod heartbeat;
 pub mod http;
 pub mod json;
 pub mod line;
 pub mod log;
 pub mod outbox;
+pub mod presence;
 pub mod reception;
 pub mod registry;
 pub mod routes;

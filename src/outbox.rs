@@ -7,8 +7,8 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -60,6 +60,17 @@ pub enum Backlog {
 #[derive(Debug, Clone)]
 pub struct Outbox(Arc<Shared>);
 
+/// A handle that does not keep the socket open.
+#[derive(Debug, Clone)]
+pub struct WeakOutbox(Weak<Shared>);
+
+impl WeakOutbox {
+    /// The outbox, if its connection is still there.
+    pub fn upgrade(&self) -> Option<Outbox> {
+        self.0.upgrade().map(Outbox)
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     /// Guards the writing end of the socket. Nothing under it waits.
@@ -110,6 +121,11 @@ impl Outbox {
             limit: limit as u64,
             bell: Doorbell::new()?,
         })))
+    }
+
+    /// A handle that does not keep the socket open.
+    pub fn downgrade(&self) -> WeakOutbox {
+        WeakOutbox(Arc::downgrade(&self.0))
     }
 
     /// Hands over whole frames, one or several: written at once if the socket takes it, else queued.
@@ -173,6 +189,11 @@ impl Outbox {
     /// What the owner polls to hear of a stall or a verdict.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.0.bell.as_fd()
+    }
+
+    /// Wakes the owner, for a reason that is not in the outbox.
+    pub fn ring(&self) {
+        self.0.bell.ring();
     }
 
     /// Silences the bell; look at the stall and the verdict afterwards, not before.

@@ -118,12 +118,11 @@ impl Routes {
             Ok(accepted) => accepted,
             Err(reply) => return Answer::Reply(reply),
         };
-        match self.obstacle() {
-            Some("full") => {
-                Answer::Reply(Refusal::new(503, "the server is full; try again later").into())
-            }
-            Some(_) => Answer::Reply(Refusal::new(503, "the server is restarting").into()),
-            None => Answer::Subscribe(accepted),
+        let refuse = |sentence| Answer::Reply(Refusal::new(503, sentence).into());
+        match () {
+            () if self.stop.is_raised() => refuse("the server is restarting"),
+            () if !self.connections.make_room() => refuse("the server is full; try again later"),
+            () => Answer::Subscribe(accepted),
         }
     }
 
@@ -131,7 +130,7 @@ impl Routes {
     fn obstacle(&self) -> Option<&'static str> {
         match () {
             () if self.stop.is_raised() => Some("draining"),
-            () if self.connections.is_full() => Some("full"),
+            () if !self.connections.has_room() => Some("full"),
             () => None,
         }
     }

@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::accept;
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Next, Persistence};
 use crate::reception::Reception;
 use crate::registry::Registry;
@@ -61,10 +62,11 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// time limit.
 ///
 /// # Errors
-/// When the listener is not one.
+/// When the listener is not one, or no thread can be had.
 pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
-    let house = House::new(config, front, connections.clone(), stop);
+    let heartbeat = Heartbeat::start(config.timeouts.ping_interval, stop.clone())?;
+    let house = House::new(config, front, connections.clone(), heartbeat, stop);
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
     info!("listening addr={}", listener.local_addr()?);
     accept::until_stopped(&listener, &reception, &connections, stop);
@@ -79,6 +81,7 @@ fn see_out(connections: &Connections, stop: &Stop, drain: Duration) {
     info!("draining limit={drain:?}");
     let since = stop.since().unwrap_or_else(Instant::now);
     let deadline = since + drain;
+    connections.ring_all();
     connections.wait_for_subscribers(deadline);
     connections.wait_for_end(deadline.min(since + STOPPING_GRACE));
     match connections.wait_for_work(deadline) {
@@ -117,12 +120,17 @@ struct House {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
-    connections: Connections,
     stop: Stop,
 }
 
 impl House {
-    fn new(config: &Config, front: Front, connections: Connections, stop: &Stop) -> House {
+    fn new(
+        config: &Config,
+        front: Front,
+        connections: Connections,
+        heartbeat: Heartbeat,
+        stop: &Stop,
+    ) -> House {
         let verifier = Arc::new(Verifier::new(&config.secret, config.algorithm));
         let registry = Registry::default();
         let timeouts = config.timeouts;
@@ -136,6 +144,7 @@ impl House {
             terms: Terms {
                 verifier: verifier.clone(),
                 registry: registry.clone(),
+                heartbeat,
                 queue: config.queue,
                 auth_timeout: timeouts.auth,
                 limits: session::Limits {
@@ -148,13 +157,12 @@ impl House {
             routes: Routes {
                 verifier,
                 registry,
-                connections: connections.clone(),
+                connections,
                 origins: config.allowed_origins.clone(),
                 front,
                 started: Instant::now(),
                 stop: stop.clone(),
             },
-            connections,
             stop: stop.clone(),
         }
     }
@@ -162,12 +170,8 @@ impl House {
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     fn receive(&self, visitor: Visitor) {
         let (id, socket) = (visitor.id, visitor.socket.clone());
-        let mut conversation = Conversation::new(
-            socket,
-            self.limits,
-            self.connections.clone(),
-            self.stop.clone(),
-        );
+        let mut conversation =
+            Conversation::new(socket, self.limits, visitor.slot.guest(), self.stop.clone());
         loop {
             let request = match conversation.await_request() {
                 Next::Request(request) => request,

@@ -1,8 +1,9 @@
 //! One WebSocket connection: what its thread waits for, and how it ends.
 //!
 //! tungstenite reads the frames; everything it wants to write goes through the outbox.
-//! The thread sleeps in one `poll` over the socket, the outbox's bell and the stop, and
-//! wakes for nothing else but its own deadlines. What messages mean is not known here.
+//! The thread sleeps in one `poll` over the socket and the outbox's bell, and wakes for
+//! nothing else but its own deadlines; whoever raises the stop rings the bell too. What
+//! messages mean is not known here.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ impl Ending {
 /// The time limits of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How often the client is pinged.
+    /// How often the client is pinged, and so has to let hear from it.
     pub ping_interval: Duration,
     /// For the client to take something, and to answer a close.
     pub write: Duration,
@@ -102,8 +103,15 @@ pub struct Session {
     websocket: WebSocketContext,
     stop: Stop,
     limits: Limits,
+    reading: Reading,
+}
+
+/// What is known of the incoming side.
+struct Reading {
     last_heard: Instant,
-    next_ping: Instant,
+    /// The last `recv` took less than there was room for, so another would find nothing
+    /// until `poll` says so.
+    is_drained: bool,
 }
 
 impl Session {
@@ -120,15 +128,16 @@ impl Session {
             .write_buffer_size(0) // one write per frame, so that the outbox gets whole frames
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let now = Instant::now();
         Session {
             socket,
             outbox,
             websocket: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
             stop,
             limits,
-            last_heard: now,
-            next_ping: now + limits.ping_interval,
+            reading: Reading {
+                last_heard: Instant::now(),
+                is_drained: false,
+            },
         }
     }
 
@@ -171,12 +180,12 @@ impl Session {
         let mut wire = Wire {
             socket: &self.socket,
             outbox: &self.outbox,
-            last_heard: &mut self.last_heard,
+            reading: &mut self.reading,
         };
         self.websocket.read(&mut wire)
     }
 
-    /// Does what is due: notices the end, pings.
+    /// Notices the end.
     fn tend(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
         match self.outbox.verdict() {
             Verdict::Overflowed => return Err(Ending::TooSlow),
@@ -193,25 +202,20 @@ impl Session {
         if self.silence_limit() <= now {
             return Err(Ending::Silent);
         }
-        if self.next_ping <= now {
-            let _ = self.outbox.push(&frame::ping()); // refused: the bell tells
-            self.next_ping = now + self.limits.ping_interval;
-        }
         Ok(())
     }
 
     fn silence_limit(&self) -> Instant {
-        self.last_heard + SILENT_INTERVALS * self.limits.ping_interval
+        self.reading.last_heard + SILENT_INTERVALS * self.limits.ping_interval
     }
 
     /// Sleeps until something is to be done or the socket can be read; drains a backlog.
     fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
         let stalled_until = self.stall_limit()?;
-        let due = self.next_ping.min(self.silence_limit());
         let due = [deadline, stalled_until]
             .into_iter()
             .flatten()
-            .fold(due, Instant::min);
+            .fold(self.silence_limit(), Instant::min);
         let interest = match stalled_until {
             Some(_) => PollFlags::IN | PollFlags::OUT,
             None => PollFlags::IN,
@@ -220,13 +224,12 @@ impl Session {
         let mut fds = [
             PollFd::new(&self.socket, interest),
             PollFd::new(&bell, PollFlags::IN),
-            PollFd::new(&self.stop, PollFlags::IN),
         ];
         wait(&mut fds, Some(due)).map_err(|_| Ending::Gone)?;
-        let (can_write, is_rung) = (
-            fds[0].revents().contains(PollFlags::OUT),
-            !fds[1].revents().is_empty(),
-        );
+        let events = fds[0].revents();
+        let can_write = events.contains(PollFlags::OUT);
+        let is_rung = !fds[1].revents().is_empty();
+        self.reading.is_drained = (events - PollFlags::OUT).is_empty();
         if is_rung {
             self.outbox.answer_bell();
         }
@@ -303,6 +306,7 @@ impl Session {
                     if wait(&mut fds, Some(deadline)).is_err() {
                         return;
                     }
+                    self.reading.is_drained = false;
                 }
                 Err(_) => return,
             }
@@ -327,13 +331,17 @@ fn ending(error: &Error) -> Ending {
 struct Wire<'a> {
     socket: &'a Socket,
     outbox: &'a Outbox,
-    last_heard: &'a mut Instant,
+    reading: &'a mut Reading,
 }
 
 impl Read for Wire<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reading.is_drained {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         let received = self.socket.receive(buffer)?;
-        *self.last_heard = Instant::now();
+        self.reading.last_heard = Instant::now();
+        self.reading.is_drained = (1..buffer.len()).contains(&received);
         Ok(received)
     }
 }

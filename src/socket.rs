@@ -67,6 +67,12 @@ impl Socket {
         }
     }
 
+    /// Whether something has arrived that was not received yet.
+    pub fn has_input(&self) -> bool {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        matches!(recv(&self.0, &mut [0; 1], flags), Ok((_, received)) if received > 0)
+    }
+
     /// Appends what has arrived to `input`, like [`Socket::receive`].
     ///
     /// # Errors

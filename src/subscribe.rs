@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::channel::{self, Fault};
 use crate::connections::Slot;
 use crate::event::{self, Event};
+use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
 use crate::json::Text;
 use crate::log::Throttle;
@@ -57,6 +58,8 @@ pub struct Terms {
     pub verifier: Arc<Verifier>,
     /// Where seats are taken.
     pub registry: Registry,
+    /// Pings them.
+    pub heartbeat: Heartbeat,
     /// What may wait for one subscriber, in bytes.
     pub queue: usize,
     /// From the upgrade to the first good token.
@@ -92,12 +95,14 @@ pub fn serve(
     // Before the answer: who has it is counted.
     let seat = terms.registry.seat(outbox.clone());
     let visitor = Visitor {
-        slot: visitor.slot.of_subscriber(),
+        slot: visitor.slot.of_subscriber(outbox.clone()),
         ..visitor
     };
     let Ok(early) = conversation.switch(accepted, head) else {
         return;
     };
+    visitor.slot.await_token();
+    terms.heartbeat.enlist(&outbox);
     let (socket, stop) = (visitor.socket, terms.stop.clone());
     let mut subscriber = Subscriber {
         id: visitor.id,
@@ -106,7 +111,7 @@ pub fn serve(
         outbox,
         verifier: terms.verifier.clone(),
         queue: terms.queue,
-        _slot: visitor.slot,
+        slot: visitor.slot,
     };
     debug!("subscribing conn={}", subscriber.id);
     match subscriber.authenticate(Instant::now() + terms.auth_timeout) {
@@ -123,7 +128,7 @@ struct Subscriber {
     outbox: Outbox,
     verifier: Arc<Verifier>,
     queue: usize,
-    _slot: Slot,
+    slot: Slot,
 }
 
 /// What a message did.
@@ -180,7 +185,7 @@ impl Subscriber {
     fn react(&mut self, text: &str) -> Result<Step, Ending> {
         let answer = match Event::parse(text) {
             Event::Authenticate(token) => {
-                self.admit(token).map_err(Ending::Rejected)?;
+                self.admit(token)?;
                 return Ok(Step::Authenticated);
             }
             Event::Ping => event::pong(),
@@ -192,22 +197,26 @@ impl Subscriber {
     }
 
     /// Subscribes to what a token lists, or to nothing of it.
-    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Farewell> {
+    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
         let verified = token.and_then(|token| self.verifier.verify(&token).ok());
         let Some(verified) = verified else {
-            return Err(NOT_AUTHORIZED);
+            return Err(Ending::Rejected(NOT_AUTHORIZED));
         };
         let claims = verified
             .claims(SystemTime::now())
-            .map_err(|_| NOT_AUTHORIZED)?;
+            .map_err(|_| Ending::Rejected(NOT_AUTHORIZED))?;
         let listed = claims
             .channels
             .map(|raw| serde_json::from_str::<Vec<Text>>(raw.get()));
         let Some(Ok(listed)) = listed else {
-            return Err(NOT_AUTHORIZED);
+            return Err(Ending::Rejected(NOT_AUTHORIZED));
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
-        self.check(&names)?;
+        self.check(&names).map_err(Ending::Rejected)?;
+        // Before the client hears of it: from then on it does not make room for others.
+        if !self.slot.confirm() {
+            return Err(Ending::Gone); // it did so just now
+        }
         self.join(&names);
         Ok(())
     }

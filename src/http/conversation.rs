@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::{Decoder, Head, Persistence, Progress, Refusal, Reply, Request};
-use crate::connections::{Connections, Work};
+use crate::connections::{Guest, Work};
 use crate::socket::{Socket, Wait, wait};
 use crate::stop::Stop;
 
@@ -40,7 +40,7 @@ pub enum Next {
 /// The conversation on one connection.
 pub struct Conversation {
     socket: Socket,
-    connections: Connections,
+    guest: Guest,
     stop: Stop,
     limits: Limits,
     decoder: Decoder,
@@ -66,15 +66,10 @@ enum Phase {
 
 impl Conversation {
     /// Begins with a connection that was accepted just now.
-    pub fn new(
-        socket: Socket,
-        limits: Limits,
-        connections: Connections,
-        stop: Stop,
-    ) -> Conversation {
+    pub fn new(socket: Socket, limits: Limits, guest: Guest, stop: Stop) -> Conversation {
         Conversation {
             socket,
-            connections,
+            guest,
             stop,
             limits,
             decoder: Decoder::new(limits.max_body),
@@ -91,7 +86,9 @@ impl Conversation {
             return Next::Over;
         }
         loop {
-            self.note_beginning();
+            if self.note_beginning().is_none() {
+                return Next::Over;
+            }
             match self.decoder.advance(&mut self.input) {
                 Ok(Progress::Whole(request)) => return Next::Request(request),
                 Ok(Progress::AwaitsContinue) => {
@@ -164,11 +161,13 @@ impl Conversation {
         Ok(())
     }
 
-    fn note_beginning(&mut self) {
+    /// Nothing when the connection was asked to leave before the request began.
+    fn note_beginning(&mut self) -> Option<()> {
         if !self.input.is_empty() && !matches!(self.phase, Phase::UnderWay(_)) {
-            self.phase = Phase::UnderWay(self.connections.work());
+            self.phase = Phase::UnderWay(self.guest.begin_work()?);
             self.deadline = Instant::now() + self.limits.request;
         }
+        Some(())
     }
 
     /// Reads what comes next; something only when the conversation ends.

@@ -192,7 +192,10 @@ fn default_connection_limit_fits_the_file_limit() {
         if response.status != 101 {
             break response;
         }
-        subscribers.push(http);
+        let mut subscriber = RawSocket { http };
+        subscriber.authenticate(&token::subscriber(&["a"]));
+        subscriber.expect_confirmed(&["a"]);
+        subscribers.push(subscriber);
         assert!(subscribers.len() < 80, "more connections than files");
     };
     refusal.expect_error(503);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::http::Http;
 use crate::support::raw::HANDSHAKE;
 use crate::support::server::Server;
 use crate::support::{eventually, token};
@@ -189,15 +190,50 @@ fn full_server_refuses_upgrades_and_answers_plain_http() {
 }
 
 #[test]
-fn idle_http_connections_count_towards_the_limit() {
-    let server = Server::with(&[("BIFROST_MAX_CONNECTIONS", "2")]);
-    let mut first = server.http();
-    let mut second = server.http();
-    first.get("/healthz");
-    second.get("/healthz");
+fn idle_http_connections_make_room_for_a_subscriber() {
+    let server = Server::with(&[("BIFROST_MAX_CONNECTIONS", "8")]);
+    let mut idle: Vec<_> = (0..8).map(|_| server.http()).collect();
+    for http in &mut idle {
+        http.get("/healthz");
+    }
+    let mut alice = server.subscriber(&["a"]);
+    alice.expect_nothing();
+    let is_served = |http: &mut Http| {
+        let asked = http.try_send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        asked && http.try_response().is_some()
+    };
+    let served = idle.iter_mut().map(is_served).filter(|is| *is).count();
+    assert!((1..8).contains(&served), "{served} of 8 are still here");
+}
+
+#[test]
+fn websockets_without_a_token_make_room_for_a_subscriber() {
+    let server = Server::with(&[
+        ("BIFROST_MAX_CONNECTIONS", "2"),
+        ("BIFROST_AUTH_TIMEOUT", "60s"),
+    ]);
+    let mut alice = server.subscriber(&["a"]);
+    let mut stranger = server.raw();
+    stranger.expect_nothing();
+    let mut bob = server.subscriber(&["a"]);
+    assert_eq!(stranger.expect_close(1013), "Server is full");
+    stranger.expect_end();
+    // Those who have shown a token stay, and now nobody is left who could make room.
     server.ask(HANDSHAKE).expect_error(503);
-    drop(first);
-    server.raw_when_free().expect_nothing();
+    assert_eq!(server.broadcast("a", r#"{"n":1}"#), 2);
+    alice.expect(r#"{"n":1}"#);
+    bob.expect(r#"{"n":1}"#);
+    server.wait_connected(2);
+}
+
+#[test]
+fn flood_of_idle_connections_shuts_nobody_out() {
+    let server = Server::with(&[("BIFROST_MAX_CONNECTIONS", "4")]);
+    let mut alice = server.subscriber(&["a"]);
+    let _flood: Vec<_> = (0..100).map(|_| server.http()).collect();
+    assert_eq!(server.broadcast("a", r#"{"n":1}"#), 1);
+    alice.expect(r#"{"n":1}"#);
+    server.subscriber(&["a"]).expect_nothing();
 }
 
 #[test]
