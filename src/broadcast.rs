@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use tungstenite::Bytes;
 
 use crate::channel;
+use crate::counts;
 use crate::frame;
 use crate::http::{Refusal, Reply, Request};
 use crate::json::{self, Text};
@@ -33,8 +34,8 @@ struct Broadcast {
 /// A refusal with 400 whose sentence says what is wrong.
 pub fn post(request: &Request, verifier: &Verifier, registry: &Registry) -> Result<Reply, Refusal> {
     let token = find_token(request)?;
-    let verified = verifier.verify(&token)?;
-    let broadcast = read(&verified.claims(SystemTime::now())?)?;
+    let verified = verifier.verify(&token).map_err(reject)?;
+    let broadcast = read(&verified.claims(SystemTime::now()).map_err(reject)?)?;
     let deliveries = registry.broadcast(&broadcast.channel, &broadcast.frame);
     Ok(Reply::json(
         200,
@@ -137,14 +138,14 @@ fn read(claims: &Claims<'_>) -> Result<Broadcast, Refusal> {
     })
 }
 
-impl From<Rejection> for Refusal {
-    fn from(rejection: Rejection) -> Refusal {
-        match rejection {
-            Rejection::BadSignature => Refusal::new(400, "Bad signature"),
-            Rejection::TooDeep => Refusal::new(
-                400,
-                format!("claims are nested over {} levels deep", json::MAX_DEPTH),
-            ),
-        }
+/// What a token that is not taken is answered, and counted.
+fn reject(rejection: Rejection) -> Refusal {
+    counts::REJECTED_TOKENS.add_one();
+    match rejection {
+        Rejection::BadSignature => Refusal::new(400, "Bad signature"),
+        Rejection::TooDeep => Refusal::new(
+            400,
+            format!("claims are nested over {} levels deep", json::MAX_DEPTH),
+        ),
     }
 }

@@ -150,7 +150,13 @@ impl Connections {
     /// Wakes every WebSocket's thread, so that it sees that the server stops.
     pub fn ring_all(&self) {
         let guests = self.0.guests.lock();
-        guests.present.values().for_each(|guest| guest.ring());
+        let outboxes = guests.present.values().filter_map(|guest| guest.outbox());
+        outboxes.for_each(Outbox::ring);
+    }
+
+    /// The outbox of a WebSocket connection that is still here.
+    pub fn outbox(&self, id: u64) -> Option<Outbox> {
+        self.0.guests.lock().present.get(&id)?.outbox().cloned()
     }
 
     /// Waits until no subscriber is left; false when `deadline` passes before.
@@ -269,6 +275,7 @@ impl Drop for Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::QueueTotal;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
@@ -349,7 +356,12 @@ mod tests {
         let connections = Connections::new(2);
         let (http, _browser) = admit(&connections, 0);
         let (subscriber, _screen) = admit(&connections, 1);
-        let outbox = Outbox::new(subscriber.guest.presence.socket().clone(), 1).unwrap();
+        let outbox = Outbox::new(
+            subscriber.guest.presence.socket().clone(),
+            1,
+            QueueTotal::new(1),
+        )
+        .unwrap();
         let subscriber = subscriber.of_subscriber(outbox);
         assert!(!connections.wait_for_subscribers(Instant::now()));
         drop(subscriber);

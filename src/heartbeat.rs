@@ -15,13 +15,13 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 use tungstenite::Bytes;
 
+use crate::connections::Connections;
 use crate::frame;
-use crate::outbox::{Outbox, WeakOutbox};
 use crate::socket::wait;
 use crate::stop::Stop;
 
-/// A ping may go out earlier by so much, together with others: each time that the thread
-/// wakes costs as much as some pings.
+/// A ping may go out later by so much, together with others: each time that the thread wakes
+/// costs as much as some pings.
 const GRAIN: Duration = Duration::from_millis(50);
 /// The same for short intervals: this part of one.
 const GRAIN_PART: u32 = 10;
@@ -34,14 +34,16 @@ pub struct Heartbeat(Arc<Shared>);
 struct Shared {
     /// Guards who is pinged when, the next one at the front. Nothing under it waits.
     beats: Mutex<VecDeque<Beat>>,
+    /// Knows who of them is still here.
+    connections: Connections,
     interval: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Beat {
     due: Instant,
-    /// Weak, so that a connection ends when it does, not at its next ping.
-    outbox: WeakOutbox,
+    /// Only the number of the connection: nothing of it stays until its next turn.
+    id: u64,
 }
 
 impl Heartbeat {
@@ -49,9 +51,14 @@ impl Heartbeat {
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(interval: Duration, stop: Stop) -> io::Result<Heartbeat> {
+    pub fn start(
+        interval: Duration,
+        connections: Connections,
+        stop: Stop,
+    ) -> io::Result<Heartbeat> {
         let heartbeat = Heartbeat(Arc::new(Shared {
             beats: Mutex::default(),
+            connections,
             interval,
         }));
         let handle = heartbeat.clone();
@@ -61,14 +68,13 @@ impl Heartbeat {
         Ok(heartbeat)
     }
 
-    /// Pings a subscriber from now on, for the first time after one interval.
-    pub fn enlist(&self, outbox: &Outbox) {
-        // Under the lock, so that the queue stays in order.
-        let mut beats = self.0.beats.lock();
-        beats.push_back(Beat {
-            due: Instant::now() + self.0.interval,
-            outbox: outbox.downgrade(),
-        });
+    /// Pings a WebSocket connection from now on, for the first time after one interval.
+    pub fn enlist(&self, id: u64) {
+        self.queue(Instant::now() + self.0.interval, id);
+    }
+
+    fn queue(&self, due: Instant, id: u64) {
+        self.0.beats.lock().push_back(Beat { due, id });
     }
 
     fn beat(&self, stop: &Stop) {
@@ -85,80 +91,65 @@ impl Heartbeat {
         }
     }
 
-    /// Pings everybody whose turn it is; tells when the next turn comes.
+    /// Pings everybody whose turn has come; tells when to look again.
     fn ping_due(&self, ping: &Bytes) -> Instant {
         let interval = self.0.interval;
-        let horizon = Instant::now() + GRAIN.min(interval / GRAIN_PART);
-        loop {
-            // Let go before each write: whoever comes in is not kept waiting.
-            let outbox = match self.take_due(horizon) {
-                Ok(outbox) => outbox,
-                Err(next) => return next,
-            };
-            if let Some(outbox) = outbox.upgrade() {
+        let now = Instant::now();
+        // Let go before each write: whoever comes in is not kept waiting.
+        while let Some(beat) = self.take_due(now) {
+            if let Some(outbox) = self.0.connections.outbox(beat.id) {
                 let _ = outbox.push(ping); // refused: its session sees why, and ends
-                self.enlist(&outbox);
+                self.queue((beat.due + interval).max(now), beat.id);
             }
         }
+        // Nobody who comes while the queue is empty is due before one interval has passed.
+        let due = self.0.beats.lock().front().map(|beat| beat.due);
+        due.unwrap_or(now + interval) + GRAIN.min(interval / GRAIN_PART)
     }
 
-    /// The front of the queue if its turn has come, or else when it will. Nobody who comes
-    /// while the queue is empty is due before one interval has passed.
-    fn take_due(&self, horizon: Instant) -> Result<WeakOutbox, Instant> {
+    fn take_due(&self, now: Instant) -> Option<Beat> {
         let mut beats = self.0.beats.lock();
-        match beats.front().map(|beat| beat.due) {
-            Some(due) if due > horizon => Err(due),
-            None => Err(Instant::now() + self.0.interval),
-            Some(_) => match beats.pop_front() {
-                Some(beat) => Ok(beat.outbox),
-                None => Err(horizon), // can't be: it was looked at two lines above
-            },
-        }
+        beats.front().filter(|beat| beat.due <= now)?;
+        beats.pop_front()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::Slot;
+    use crate::outbox::{Outbox, QueueTotal};
     use crate::socket::Socket;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    fn pair() -> (Outbox, TcpStream) {
+    fn subscriber(connections: &Connections, id: u64) -> (Slot, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let outbox = Outbox::new(Socket::new(stream), 1 << 20).unwrap();
-        (outbox, peer)
+        let socket = Socket::new(stream);
+        let outbox = Outbox::new(socket.clone(), 1 << 20, QueueTotal::new(1 << 20)).unwrap();
+        let slot = connections.admit(id, socket).of_subscriber(outbox);
+        (slot, peer)
     }
 
     #[test]
-    fn everybody_is_pinged_again_and_again() {
-        let stop = Stop::new().unwrap();
-        let heartbeat = Heartbeat::start(Duration::from_millis(20), stop.clone()).unwrap();
-        let mut pairs: Vec<_> = (0..3).map(|_| pair()).collect();
-        for (outbox, _) in &pairs {
-            heartbeat.enlist(outbox);
+    fn everybody_is_pinged_again_and_again_until_they_leave() {
+        let (stop, connections) = (Stop::new().unwrap(), Connections::new(9));
+        let interval = Duration::from_millis(20);
+        let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone()).unwrap();
+        let mut all: Vec<_> = (0..3).map(|id| subscriber(&connections, id)).collect();
+        for id in 0..3 {
+            heartbeat.enlist(id);
         }
-        for (_, peer) in &mut pairs {
+        for (_, peer) in &mut all {
             let mut pings = [0; 6];
             peer.read_exact(&mut pings).unwrap();
             assert_eq!(pings, *b"\x89\0\x89\0\x89\0");
         }
-        stop.raise();
-    }
-
-    #[test]
-    fn who_has_left_is_not_held_and_forgotten_in_its_turn() {
-        let stop = Stop::new().unwrap();
-        let heartbeat = Heartbeat::start(Duration::from_millis(20), stop.clone()).unwrap();
-        let (outbox, mut peer) = pair();
-        heartbeat.enlist(&outbox);
-        drop(outbox);
-        let mut rest = Vec::new();
-        peer.read_to_end(&mut rest).unwrap();
+        drop(all);
         while !heartbeat.0.beats.lock().is_empty() {
             thread::yield_now();
         }

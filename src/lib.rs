@@ -12,7 +12,7 @@
 //!                  ├ accept, reception, connections ── presence   (who comes, is here, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
-//!                  └ config, token, json, channel, frame, log, stop   (leaves)
+//!                  └ config, token, json, channel, counts, frame, log, stop   (leaves)
 //! ```
 //!
 //! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
@@ -29,6 +29,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod connections;
+pub mod counts;
 pub mod demo;
 pub mod event;
 pub mod frame;

@@ -10,6 +10,7 @@ use std::thread;
 
 use bifrost::cli::{self, Action};
 use bifrost::config::{Config, ConfigError, Given, Variables};
+use bifrost::counts;
 use bifrost::demo::{self, Demo};
 use bifrost::routes::Front;
 use bifrost::stop::Stop;
@@ -88,6 +89,7 @@ fn prepare(config: &Config) -> Result<Stop, Failure> {
             .map(ToString::to_string)
             .unwrap_or_default();
         error!("panic place={place}");
+        counts::PANICS.add_one();
     }));
     let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
     raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;

@@ -119,11 +119,9 @@ impl Presence {
         Self::standing_in(self.word.load(Ordering::Acquire)) == Standing::Leaving
     }
 
-    /// Wakes the thread of a WebSocket, to look around.
-    pub fn ring(&self) {
-        if let Some(outbox) = self.outbox.get() {
-            outbox.ring();
-        }
+    /// What it has become a WebSocket with, if it has.
+    pub fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.get()
     }
 
     const MASK: u64 = (1 << STANDING_BITS) - 1;

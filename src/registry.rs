@@ -247,6 +247,7 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::QueueTotal;
     use crate::socket::Socket;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
@@ -257,7 +258,8 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         (
-            registry.seat(Outbox::new(Socket::new(stream), 1 << 20).unwrap()),
+            registry
+                .seat(Outbox::new(Socket::new(stream), 1 << 20, QueueTotal::new(1 << 20)).unwrap()),
             peer,
         )
     }

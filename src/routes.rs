@@ -10,10 +10,12 @@ use tiny_http::Method;
 use crate::broadcast;
 use crate::config::Origins;
 use crate::connections::Connections;
+use crate::counts;
 use crate::demo::Demo;
 use crate::handshake;
 use crate::http::{Refusal, Reply, Request};
 use crate::log::Throttle;
+use crate::outbox::QueueTotal;
 use crate::registry::Registry;
 use crate::stop::Stop;
 use crate::token::Verifier;
@@ -43,6 +45,8 @@ pub struct Routes {
     pub verifier: Arc<Verifier>,
     /// Gets them, and counts.
     pub registry: Registry,
+    /// Knows what waits for subscribers.
+    pub queue_total: QueueTotal,
     /// Knows whether the server is full.
     pub connections: Connections,
     /// Pages that may subscribe; any, if nothing.
@@ -68,6 +72,10 @@ struct InfoStats {
     connected: usize,
     channels: usize,
     subscriptions: usize,
+    rejected_tokens: u64,
+    slow_subscribers_cut: u64,
+    panics: u64,
+    queued_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -150,6 +158,10 @@ impl Routes {
                 connected: stats.connected,
                 channels: stats.channels,
                 subscriptions: stats.subscriptions,
+                rejected_tokens: counts::REJECTED_TOKENS.total(),
+                slow_subscribers_cut: counts::SLOW_SUBSCRIBERS_CUT.total(),
+                panics: counts::PANICS.total(),
+                queued_bytes: self.queue_total.bytes(),
             },
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),

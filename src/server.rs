@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Next, Persistence};
+use crate::outbox::QueueTotal;
 use crate::reception::Reception;
 use crate::registry::Registry;
 use crate::routes::{Answer, Front, Routes};
@@ -65,7 +66,8 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// When the listener is not one, or no thread can be had.
 pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
-    let heartbeat = Heartbeat::start(config.timeouts.ping_interval, stop.clone())?;
+    let interval = config.timeouts.ping_interval;
+    let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone())?;
     let house = House::new(config, front, connections.clone(), heartbeat, stop);
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
     info!("listening addr={}", listener.local_addr()?);
@@ -133,6 +135,7 @@ impl House {
     ) -> House {
         let verifier = Arc::new(Verifier::new(&config.secret, config.algorithm));
         let registry = Registry::default();
+        let queue_total = QueueTotal::new(config.queue_total);
         let timeouts = config.timeouts;
         House {
             limits: http::Limits {
@@ -146,6 +149,7 @@ impl House {
                 registry: registry.clone(),
                 heartbeat,
                 queue: config.queue,
+                queue_total: queue_total.clone(),
                 auth_timeout: timeouts.auth,
                 limits: session::Limits {
                     ping_interval: timeouts.ping_interval,
@@ -157,6 +161,7 @@ impl House {
             routes: Routes {
                 verifier,
                 registry,
+                queue_total,
                 connections,
                 origins: config.allowed_origins.clone(),
                 front,

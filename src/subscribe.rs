@@ -14,12 +14,13 @@ use parking_lot::Mutex;
 
 use crate::channel::{self, Fault};
 use crate::connections::Slot;
+use crate::counts;
 use crate::event::{self, Event};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
 use crate::json::Text;
 use crate::log::Throttle;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, QueueTotal};
 use crate::registry::{Registry, Seat};
 use crate::session::{self, Ending, Farewell, Session};
 use crate::socket::Socket;
@@ -62,6 +63,8 @@ pub struct Terms {
     pub heartbeat: Heartbeat,
     /// What may wait for one subscriber, in bytes.
     pub queue: usize,
+    /// What may wait for all of them.
+    pub queue_total: QueueTotal,
     /// From the upgrade to the first good token.
     pub auth_timeout: Duration,
     /// The time limits after that.
@@ -88,7 +91,11 @@ pub fn serve(
     visitor: Visitor,
     terms: &Terms,
 ) {
-    let Ok(outbox) = Outbox::new(visitor.socket.clone(), terms.queue) else {
+    let Ok(outbox) = Outbox::new(
+        visitor.socket.clone(),
+        terms.queue,
+        terms.queue_total.clone(),
+    ) else {
         conversation.refuse(Refusal::new(503, "no file descriptors left; try again"));
         return;
     };
@@ -102,7 +109,7 @@ pub fn serve(
         return;
     };
     visitor.slot.await_token();
-    terms.heartbeat.enlist(&outbox);
+    terms.heartbeat.enlist(visitor.id);
     let (socket, stop) = (visitor.socket, terms.stop.clone());
     let mut subscriber = Subscriber {
         id: visitor.id,
@@ -252,22 +259,24 @@ impl Subscriber {
         let Subscriber {
             id, session, seat, ..
         } = self;
-        log_ending(id, ending);
+        note_ending(id, ending);
         session.finish(ending);
         drop(seat);
         debug!("disconnected conn={id} ending={}", ending.name());
     }
 }
 
-/// What an operator wants to see without asking, but not once per connection.
-fn log_ending(id: u64, ending: Ending) {
+/// What an operator wants counted, and to see without asking, but not once per connection.
+fn note_ending(id: u64, ending: Ending) {
     match ending {
         Ending::Rejected(NOT_AUTHORIZED) => {
+            counts::REJECTED_TOKENS.add_one();
             if let Some(suppressed) = REFUSED_TOKENS.pass() {
                 info!("token refused conn={id} code=4001 suppressed={suppressed}");
             }
         }
         Ending::TooSlow | Ending::Stalled => {
+            counts::SLOW_SUBSCRIBERS_CUT.add_one();
             if let Some(suppressed) = SLOW_SUBSCRIBERS.pass() {
                 let name = ending.name();
                 warn!("slow subscriber cut conn={id} ending={name} suppressed={suppressed}");

@@ -3,6 +3,7 @@
 //! A leaf. Variables come in as pairs, wherever they were found; what comes out can be
 //! used without another look.
 
+mod memory;
 mod origins;
 mod reader;
 mod settings;
@@ -87,6 +88,8 @@ pub struct Config {
     pub max_body: usize,
     /// What may wait for one subscriber, in bytes. Default 1 MiB.
     pub queue: usize,
+    /// What may wait for all subscribers, in bytes. Default: a quarter of the memory.
+    pub queue_total: usize,
     /// The time limits.
     pub timeouts: Timeouts,
     /// Web pages that may subscribe. Default any.
@@ -120,6 +123,7 @@ impl Config {
             )?,
             max_body: read.size("BIFROST_MAX_BODY", 1 << 20)?,
             queue: read.size("BIFROST_QUEUE", 1 << 20)?,
+            queue_total: read.size("BIFROST_QUEUE_TOTAL", memory::available() / 4)?,
             timeouts: Timeouts {
                 ping_interval: read.duration("BIFROST_PING_INTERVAL", 15)?,
                 auth: read.duration("BIFROST_AUTH_TIMEOUT", 10)?,
@@ -176,6 +180,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3000));
         assert_eq!((config.max_body, config.queue), (1_048_576, 1_048_576));
+        assert_eq!(config.queue_total, memory::available() / 4);
         assert_eq!(config.timeouts.ping_interval, Duration::from_secs(15));
         assert_eq!(config.timeouts.idle, Duration::from_secs(75));
         assert_eq!(

@@ -78,6 +78,12 @@ pub const SETTINGS: &[Setting] = &[
         "What may wait for one subscriber [default: 1MiB]",
     ),
     setting(
+        "BIFROST_QUEUE_TOTAL",
+        Some("queue-total"),
+        "SIZE",
+        "What may wait for all subscribers [default: a quarter of the memory]",
+    ),
+    setting(
         "BIFROST_PING_INTERVAL",
         Some("ping-interval"),
         "TIME",

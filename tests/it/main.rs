@@ -14,6 +14,7 @@ mod http_refusals;
 mod http_requests;
 mod info;
 mod logs;
+mod queue_total;
 mod settings;
 mod shutdown;
 mod slow;

@@ -5,6 +5,8 @@
 //! is the subscriber's own thread rung, which goes on when `poll` says writable. This is
 //! the only way to the socket, so frames can't interleave. It knows no HTTP, JSON or JWT.
 
+mod total;
+
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -16,6 +18,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::socket::{Doorbell, Socket};
+
+pub use total::QueueTotal;
 
 /// Waiting frames are joined up to this many bytes, to go out in one write.
 const BATCH: usize = 16 * 1024;
@@ -41,7 +45,7 @@ pub enum Push {
 pub enum Verdict {
     /// It takes frames, or was sealed on purpose.
     Sound,
-    /// More waited than the limit allows; what still waits is dropped.
+    /// More waited than may, for it or for all; what still waits is dropped.
     Overflowed,
     /// The socket refused a write: the peer is gone.
     Broken,
@@ -60,17 +64,6 @@ pub enum Backlog {
 #[derive(Debug, Clone)]
 pub struct Outbox(Arc<Shared>);
 
-/// A handle that does not keep the socket open.
-#[derive(Debug, Clone)]
-pub struct WeakOutbox(Weak<Shared>);
-
-impl WeakOutbox {
-    /// The outbox, if its connection is still there.
-    pub fn upgrade(&self) -> Option<Outbox> {
-        self.0.upgrade().map(Outbox)
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
     /// Guards the writing end of the socket. Nothing under it waits.
@@ -83,7 +76,10 @@ struct Shared {
     queue: Receiver<Bytes>,
     /// In bytes; what `load` may reach.
     limit: u64,
+    /// What waits for all subscribers; this one counts until it overflows.
+    total: QueueTotal,
     bell: Doorbell,
+    me: Weak<Shared>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +92,8 @@ struct Writer {
     drops_backlog: bool,
     /// Since when the socket takes nothing; pushes only enqueue until the owner resumes.
     stalled_since: Option<Instant>,
+    /// Whether the total's list has it: from the first stall until nothing waits.
+    is_enlisted: bool,
 }
 
 /// Whether a drain got to the end of the queue.
@@ -106,26 +104,25 @@ enum Flow {
 }
 
 impl Outbox {
-    /// An outbox that writes to `socket` and lets at most `limit` bytes wait.
+    /// An outbox that writes to `socket`, lets at most `limit` bytes wait, and counts them
+    /// towards the `total` of all.
     ///
     /// # Errors
     /// When descriptors have run out: it needs one for its bell.
-    pub fn new(socket: Socket, limit: usize) -> io::Result<Outbox> {
+    pub fn new(socket: Socket, limit: usize, total: QueueTotal) -> io::Result<Outbox> {
         let (waiting, queue) = unbounded();
-        Ok(Outbox(Arc::new(Shared {
+        let bell = Doorbell::new()?;
+        Ok(Outbox(Arc::new_cyclic(|me| Shared {
             writer: Mutex::default(),
             load: AtomicU64::new(0),
             socket,
             waiting,
             queue,
             limit: limit as u64,
-            bell: Doorbell::new()?,
+            total,
+            bell,
+            me: me.clone(),
         })))
-    }
-
-    /// A handle that does not keep the socket open.
-    pub fn downgrade(&self) -> WeakOutbox {
-        WeakOutbox(Arc::downgrade(&self.0))
     }
 
     /// Hands over whole frames, one or several: written at once if the socket takes it, else queued.
@@ -135,8 +132,12 @@ impl Outbox {
             // Under the lock, nothing reserved means nothing queued, stalled or sealed.
             if shared.load.load(Ordering::SeqCst) == 0 {
                 let push = shared.write_at_once(&mut writer, frame);
+                let is_whole = writer.in_flight.is_empty();
                 drop(writer);
                 shared.look_again();
+                if !is_whole {
+                    shared.relieve();
+                }
                 return push;
             }
         }
@@ -228,22 +229,19 @@ impl Shared {
             }
         };
         writer.in_flight = frame.slice(sent..);
-        self.load
-            .fetch_add(writer.in_flight.len() as u64, Ordering::SeqCst);
+        self.reserve(writer.in_flight.len());
         self.stall(writer);
         Push::Taken
     }
 
     fn enqueue(&self, frame: &Bytes) -> Push {
-        let size = frame.len() as u64;
-        let before = self.load.fetch_add(size, Ordering::SeqCst);
+        let before = self.reserve(frame.len());
         let waits = before & BYTES;
-        let is_over = waits > 0 && waits + size > self.limit;
+        let is_over = waits > 0 && waits + frame.len() as u64 > self.limit;
         if before & SEALED != 0 || is_over {
-            self.load.fetch_sub(size, Ordering::SeqCst);
+            self.release(frame.len());
             if before & SEALED == 0 {
-                self.load.fetch_or(SEALED | OVERFLOWED, Ordering::SeqCst);
-                self.bell.ring();
+                self.overflow();
             }
             self.look_again(); // another push may have met the lock while we looked at the load
             return Push::Refused;
@@ -251,7 +249,60 @@ impl Shared {
         // The other end is in `self`, so the channel can't be disconnected.
         let _ = self.waiting.send(frame.clone());
         self.drain();
+        self.relieve();
         Push::Taken
+    }
+
+    /// Counts bytes that will wait; gives the load before.
+    fn reserve(&self, bytes: usize) -> u64 {
+        let before = self.load.fetch_add(bytes as u64, Ordering::SeqCst);
+        // Whoever raises the flag takes what was counted until then off the total, and each
+        // step falls on one side of that: the load is one word.
+        if before & OVERFLOWED == 0 {
+            self.total.add(bytes as u64);
+        }
+        before
+    }
+
+    /// Counts bytes as gone.
+    fn release(&self, bytes: usize) {
+        let before = self.load.fetch_sub(bytes as u64, Ordering::SeqCst);
+        if before & OVERFLOWED == 0 {
+            self.total.remove(bytes as u64);
+        }
+    }
+
+    /// The subscriber has to go: what waits is dropped by its owner, and counts no longer.
+    fn overflow(&self) {
+        let before = self.load.fetch_or(SEALED | OVERFLOWED, Ordering::SeqCst);
+        if before & OVERFLOWED == 0 {
+            self.total.remove(before & BYTES);
+        }
+        self.bell.ring();
+    }
+
+    /// Lets those go for whom most waits, until all together wait for what they may. Takes no
+    /// lock of another outbox: its holder may be waiting for us.
+    fn relieve(&self) {
+        while self.total.is_over() {
+            let Some(largest) = self.total.largest() else {
+                return;
+            };
+            largest.overflow();
+        }
+    }
+
+    /// The bytes that this one has in the total.
+    fn countable(&self) -> u64 {
+        match self.load.load(Ordering::SeqCst) {
+            load if load & OVERFLOWED != 0 => 0,
+            load => load & BYTES,
+        }
+    }
+
+    /// What names it in the total's list.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Writes what waits, unless somebody else is at it or the socket is full.
@@ -313,7 +364,7 @@ impl Shared {
             match self.socket.send(&writer.in_flight) {
                 Ok(sent) => {
                     writer.in_flight = writer.in_flight.slice(sent..);
-                    self.load.fetch_sub(sent as u64, Ordering::SeqCst);
+                    self.release(sent);
                     writer.stalled_since = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -327,6 +378,9 @@ impl Shared {
             }
         }
         writer.stalled_since = None;
+        if std::mem::take(&mut writer.is_enlisted) {
+            self.total.strike(self.key());
+        }
         Flow::Clear
     }
 
@@ -337,14 +391,14 @@ impl Shared {
             if !is_dropped {
                 return Some(self.join_waiting(frame));
             }
-            self.load.fetch_sub(frame.len() as u64, Ordering::SeqCst);
+            self.release(frame.len());
         }
         // A push that has reserved but not queued yet drains for itself, and gets here then.
         if self.load.load(Ordering::SeqCst) & BYTES != 0 {
             return None;
         }
         let last = writer.last.take()?;
-        self.load.fetch_add(last.len() as u64, Ordering::SeqCst);
+        self.reserve(last.len());
         Some(last)
     }
 
@@ -365,20 +419,33 @@ impl Shared {
 
     fn stall(&self, writer: &mut Writer) {
         writer.stalled_since.get_or_insert_with(Instant::now);
+        if !std::mem::replace(&mut writer.is_enlisted, true) {
+            self.total.enlist(self.key(), self.me.clone());
+        }
         self.bell.ring();
     }
 
     /// The peer is gone: nothing that waits will ever go out.
     fn break_off(&self, writer: &mut Writer) {
         self.load.fetch_or(SEALED | BROKEN, Ordering::SeqCst);
-        self.load
-            .fetch_sub(writer.in_flight.len() as u64, Ordering::SeqCst);
+        self.release(writer.in_flight.len());
         *writer = Writer {
             drops_backlog: true,
+            is_enlisted: writer.is_enlisted,
             ..Writer::default()
         };
         while self.next_batch(writer).is_some() {}
         self.bell.ring();
+    }
+}
+
+/// What still waits is gone with its subscriber.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.overflow();
+        if self.writer.get_mut().is_enlisted {
+            self.total.strike(self.key());
+        }
     }
 }
 
@@ -394,26 +461,31 @@ mod tests {
 
     /// An outbox and the peer that it writes to.
     fn pair(limit: usize) -> (Outbox, TcpStream) {
+        pair_in(&QueueTotal::new(usize::MAX), limit)
+    }
+
+    pub(super) fn pair_in(total: &QueueTotal, limit: usize) -> (Outbox, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         let (stream, _) = listener.accept().unwrap();
-        (Outbox::new(Socket::new(stream), limit).unwrap(), peer)
+        let outbox = Outbox::new(Socket::new(stream), limit, total.clone());
+        (outbox.unwrap(), peer)
     }
 
-    fn bytes(text: &str) -> Bytes {
+    pub(super) fn bytes(text: &str) -> Bytes {
         Bytes::copy_from_slice(text.as_bytes())
     }
 
-    fn read(peer: &mut TcpStream, size: usize) -> Vec<u8> {
+    pub(super) fn read(peer: &mut TcpStream, size: usize) -> Vec<u8> {
         let mut buffer = vec![0; size];
         peer.read_exact(&mut buffer).unwrap();
         buffer
     }
 
     /// Pushes until the socket is full and something waits.
-    fn fill(outbox: &Outbox) -> usize {
+    pub(super) fn fill(outbox: &Outbox) -> usize {
         let frame = Bytes::from(vec![b'.'; 16 * 1024]);
         let mut pushed = 0;
         while outbox.stalled_since().is_none() {
