@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 use rustix::event::{PollFd, PollFlags};
 
+use crate::addresses::Addresses;
 use crate::connections::Connections;
 use crate::log::Throttle;
 use crate::reception::Reception;
@@ -26,12 +27,14 @@ pub fn until_stopped(
     listener: &TcpListener,
     reception: &Reception<Visitor>,
     connections: &Connections,
+    addresses: &Addresses,
     stop: &Stop,
 ) {
     let mut entrance = Entrance {
         listener,
         reception,
         connections,
+        addresses,
         accepted: 0,
     };
     while !stop.is_raised() {
@@ -61,6 +64,7 @@ struct Entrance<'a> {
     listener: &'a TcpListener,
     reception: &'a Reception<Visitor>,
     connections: &'a Connections,
+    addresses: &'a Addresses,
     /// Since the start; the number of a connection in the log.
     accepted: u64,
 }
@@ -95,7 +99,14 @@ impl Entrance<'_> {
             debug!("connected conn={id} peer={peer}");
             let socket = Socket::new(stream);
             let slot = self.connections.admit(id, socket.clone());
-            self.reception.welcome(Visitor { id, socket, slot })?;
+            let peer = peer.ip();
+            self.reception.welcome(Visitor {
+                id,
+                socket,
+                slot,
+                peer,
+                stay: self.addresses.enter(peer),
+            })?;
         }
     }
 }

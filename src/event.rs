@@ -47,6 +47,8 @@ impl Event<'_> {
         match &*event {
             "authenticate" => Event::Authenticate(message.data.and_then(string)),
             "ping" => Event::Ping,
+            #[cfg(feature = "provoke-panic")]
+            "panic" => panic!("on purpose"),
             _ => Event::Other,
         }
     }

@@ -9,7 +9,7 @@
 //!                  │            ├ session        (one connection's thread: poll, read, end)
 //!                  │            ├ heartbeat      (one thread that pings them all)
 //!                  │            └ event          (what clients say, and are told)
-//!                  ├ accept, reception, connections ── presence   (who comes, is here, leaves)
+//!                  ├ accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
 //!                  └ config, token, json, channel, counts, frame, log, stop   (leaves)
@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod addresses;
 pub mod broadcast;
 pub mod channel;
 pub mod cli;

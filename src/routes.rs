@@ -97,6 +97,8 @@ impl Routes {
             (Method::Get | Method::Head, "/healthz") => Reply::json(200, &OK),
             (Method::Get | Method::Head, "/readyz") => self.readiness(),
             (Method::Get | Method::Head, "/") => self.front_page(),
+            #[cfg(feature = "provoke-panic")]
+            (Method::Get, "/panic") => panic!("on purpose"),
             (_, "/broadcast") => Reply::method_not_allowed(POST),
             (_, "/subscribe" | "/info.json" | "/healthz" | "/readyz" | "/") => {
                 Reply::method_not_allowed(GET)

@@ -10,10 +10,12 @@ use rustix::net::{listen as set_backlog, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::accept;
+use crate::addresses::{Addresses, TooMany};
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::heartbeat::Heartbeat;
-use crate::http::{self, Conversation, Next, Persistence};
+use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
+use crate::log::Throttle;
 use crate::outbox::QueueTotal;
 use crate::reception::Reception;
 use crate::registry::Registry;
@@ -39,6 +41,8 @@ const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
 /// How long idle connections stay open after the stop: a request that is on its way just
 /// then is still answered.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
+
+static TOO_MANY: Throttle = Throttle::new();
 
 /// Binds a listener whose options its connections inherit.
 ///
@@ -66,12 +70,23 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// When the listener is not one, or no thread can be had.
 pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
+    let addresses = Addresses::new(
+        config.max_connections_per_ip,
+        config.trusted_proxies.clone(),
+    );
     let interval = config.timeouts.ping_interval;
     let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone())?;
-    let house = House::new(config, front, connections.clone(), heartbeat, stop);
+    let house = House::new(
+        config,
+        front,
+        connections.clone(),
+        addresses.clone(),
+        heartbeat,
+        stop,
+    );
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
     info!("listening addr={}", listener.local_addr()?);
-    accept::until_stopped(&listener, &reception, &connections, stop);
+    accept::until_stopped(&listener, &reception, &connections, &addresses, stop);
     drop(listener);
     see_out(&connections, stop, config.timeouts.drain);
     Ok(())
@@ -122,6 +137,7 @@ struct House {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
+    addresses: Addresses,
     stop: Stop,
 }
 
@@ -130,6 +146,7 @@ impl House {
         config: &Config,
         front: Front,
         connections: Connections,
+        addresses: Addresses,
         heartbeat: Heartbeat,
         stop: &Stop,
     ) -> House {
@@ -168,15 +185,25 @@ impl House {
                 started: Instant::now(),
                 stop: stop.clone(),
             },
+            addresses,
             stop: stop.clone(),
         }
     }
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
-    fn receive(&self, visitor: Visitor) {
-        let (id, socket) = (visitor.id, visitor.socket.clone());
-        let mut conversation =
-            Conversation::new(socket, self.limits, visitor.slot.guest(), self.stop.clone());
+    fn receive(&self, mut visitor: Visitor) {
+        let id = visitor.id;
+        let mut conversation = Conversation::new(
+            visitor.socket.clone(),
+            self.limits,
+            visitor.slot.guest(),
+            self.stop.clone(),
+        );
+        if let Err(too_many) = visitor.stay {
+            note_too_many(too_many);
+            conversation.refuse(too_many.into());
+            return;
+        }
         loop {
             let request = match conversation.await_request() {
                 Next::Request(request) => request,
@@ -187,23 +214,42 @@ impl House {
                 }
                 Next::Over => break,
             };
-            match self.routes.answer(&request) {
-                Answer::Reply(reply) => {
-                    if conversation.reply(reply, &request.head) == Persistence::Close {
-                        break;
+            let reply = match self.routes.answer(&request) {
+                Answer::Reply(reply) => reply,
+                Answer::Subscribe(accepted) => match self.admit(&mut visitor, &request.head) {
+                    Ok(()) => {
+                        let head = &request.head;
+                        return subscribe::serve(
+                            conversation,
+                            accepted,
+                            head,
+                            visitor,
+                            &self.terms,
+                        );
                     }
-                }
-                Answer::Subscribe(reply) => {
-                    return subscribe::serve(
-                        conversation,
-                        reply,
-                        &request.head,
-                        visitor,
-                        &self.terms,
-                    );
-                }
+                    Err(too_many) => Refusal::from(too_many).into(),
+                },
+            };
+            if conversation.reply(reply, &request.head) == Persistence::Close {
+                break;
             }
         }
         debug!("disconnected conn={id} ending=http");
+    }
+
+    /// Counts a subscriber whose connection is a proxy's towards what its own address may have.
+    fn admit(&self, visitor: &mut Visitor, head: &Head) -> Result<(), TooMany> {
+        let stay = self.addresses.subscribe(visitor.peer, head);
+        let stay = stay.inspect_err(|too_many| note_too_many(*too_many))?;
+        if stay.is_counted() {
+            visitor.stay = Ok(stay);
+        }
+        Ok(())
+    }
+}
+
+fn note_too_many(too_many: TooMany) {
+    if let Some(suppressed) = TOO_MANY.pass() {
+        warn!("connection refused reason=\"{too_many}\" suppressed={suppressed}");
     }
 }

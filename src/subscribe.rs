@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
+use crate::addresses::{Stay, TooMany};
 use crate::channel::{self, Fault};
 use crate::connections::Slot;
 use crate::counts;
@@ -81,6 +83,10 @@ pub struct Visitor {
     pub socket: Socket,
     /// Counts it as open.
     pub slot: Slot,
+    /// Where it comes from.
+    pub peer: IpAddr,
+    /// Counts it towards what its address may have.
+    pub stay: Result<Stay, TooMany>,
 }
 
 /// Serves a subscriber from its accepted handshake on; returns when another thread does.
@@ -101,14 +107,11 @@ pub fn serve(
     };
     // Before the answer: who has it is counted.
     let seat = terms.registry.seat(outbox.clone());
-    let visitor = Visitor {
-        slot: visitor.slot.of_subscriber(outbox.clone()),
-        ..visitor
-    };
+    let slot = visitor.slot.of_subscriber(outbox.clone());
     let Ok(early) = conversation.switch(accepted, head) else {
         return;
     };
-    visitor.slot.await_token();
+    slot.await_token();
     terms.heartbeat.enlist(visitor.id);
     let (socket, stop) = (visitor.socket, terms.stop.clone());
     let mut subscriber = Subscriber {
@@ -118,7 +121,8 @@ pub fn serve(
         outbox,
         verifier: terms.verifier.clone(),
         queue: terms.queue,
-        slot: visitor.slot,
+        slot,
+        _stay: visitor.stay,
     };
     debug!("subscribing conn={}", subscriber.id);
     match subscriber.authenticate(Instant::now() + terms.auth_timeout) {
@@ -136,6 +140,7 @@ struct Subscriber {
     verifier: Arc<Verifier>,
     queue: usize,
     slot: Slot,
+    _stay: Result<Stay, TooMany>,
 }
 
 /// What a message did.

@@ -4,6 +4,7 @@
 //! used without another look.
 
 mod memory;
+mod networks;
 mod origins;
 mod reader;
 mod settings;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use networks::Networks;
 pub use origins::Origins;
 pub use settings::{SETTINGS, Setting};
 
@@ -84,6 +86,10 @@ pub struct Config {
     pub port: u16,
     /// Open connections, HTTP included. Default: what the file limit allows.
     pub max_connections: Option<usize>,
+    /// Open connections of one address. Default: no limit.
+    pub max_connections_per_ip: Option<usize>,
+    /// Proxies that are believed whom they forward for. Default none.
+    pub trusted_proxies: Networks,
     /// Largest request body, in bytes. Default 1 MiB.
     pub max_body: usize,
     /// What may wait for one subscriber, in bytes. Default 1 MiB.
@@ -112,15 +118,9 @@ impl Config {
             port: read
                 .parsed("PORT", "a number from 0 to 65535", |text| text.parse().ok())?
                 .unwrap_or(3000),
-            max_connections: read.parsed(
-                "BIFROST_MAX_CONNECTIONS",
-                "a number from 1 to 1000000",
-                |text| {
-                    text.parse()
-                        .ok()
-                        .filter(|count| (1..=1_000_000).contains(count))
-                },
-            )?,
+            max_connections: read.count("BIFROST_MAX_CONNECTIONS")?,
+            max_connections_per_ip: read.count("BIFROST_MAX_CONNECTIONS_PER_IP")?,
+            trusted_proxies: read.trusted_proxies()?,
             max_body: read.size("BIFROST_MAX_BODY", 1 << 20)?,
             queue: read.size("BIFROST_QUEUE", 1 << 20)?,
             queue_total: read.size("BIFROST_QUEUE_TOTAL", memory::available() / 4)?,
@@ -203,6 +203,8 @@ mod tests {
         for (name, value) in [
             ("HOST", "not a host"),
             ("BIFROST_MAX_CONNECTIONS", "0"),
+            ("BIFROST_MAX_CONNECTIONS_PER_IP", "0"),
+            ("BIFROST_TRUSTED_PROXIES", "10.0.0.0/40"),
             ("BIFROST_QUEUE", "0"),
             ("BIFROST_MAX_BODY", "1MB"),
             ("BIFROST_PING_INTERVAL", "0"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{ConfigError, Given, Origins, Variables, units};
+use super::{ConfigError, Given, Networks, Origins, Variables, units};
 use crate::token::Secret;
 
 /// Shorter secrets are refused, in bytes: HMAC keys should be as long as the shortest
@@ -16,6 +16,8 @@ const MIN_SECRET: usize = 32;
 const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 /// No size may be larger, in bytes.
 const MAX_SIZE: u64 = 16 << 30;
+/// No number of connections may be larger.
+const MAX_COUNT: usize = 1_000_000;
 /// Shorter secrets draw a warning, in bytes: as long as the longest hash.
 pub const GOOD_SECRET: usize = 64;
 
@@ -86,6 +88,26 @@ impl<'a> Reader<'a> {
         Ok(self
             .parsed(variable, allowed, parse)?
             .map_or(default, |size| size as usize))
+    }
+
+    pub fn count(&self, variable: &str) -> Result<Option<usize>, ConfigError> {
+        self.parsed(variable, "a number from 1 to 1000000", |text| {
+            let count = text.parse().ok();
+            count.filter(|count| (1..=MAX_COUNT).contains(count))
+        })
+    }
+
+    pub fn trusted_proxies(&self) -> Result<Networks, ConfigError> {
+        let variable = "BIFROST_TRUSTED_PROXIES";
+        let (Some(list), Some(given)) = (self.text(variable)?, self.given(variable)) else {
+            return Ok(Networks::default());
+        };
+        Networks::parse(list).map_err(|entry| {
+            ConfigError::Setting(format!(
+                "{} has {entry:?}; use addresses and networks such as 127.0.0.1, 10.0.0.0/8",
+                given.name
+            ))
+        })
     }
 
     pub fn origins(&self) -> Result<Option<Origins>, ConfigError> {

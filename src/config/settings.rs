@@ -66,6 +66,18 @@ pub const SETTINGS: &[Setting] = &[
         "Open connections, HTTP included [default: what the file limit allows]",
     ),
     setting(
+        "BIFROST_MAX_CONNECTIONS_PER_IP",
+        Some("max-connections-per-ip"),
+        "COUNT",
+        "Open connections of one address; of IPv6, of one /64 [default: no limit]",
+    ),
+    setting(
+        "BIFROST_TRUSTED_PROXIES",
+        Some("trusted-proxies"),
+        "LIST",
+        "Proxies whose X-Forwarded-For is believed: addresses, networks [default: none]",
+    ),
+    setting(
         "BIFROST_MAX_BODY",
         Some("max-body"),
         "SIZE",

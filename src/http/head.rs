@@ -20,12 +20,14 @@ const KEPT: &[&str] = &[
     "Content-Length",
     "Content-Type",
     "Expect",
+    "Forwarded",
     "Host",
     "Origin",
     "Sec-WebSocket-Key",
     "Sec-WebSocket-Version",
     "Transfer-Encoding",
     "Upgrade",
+    "X-Forwarded-For",
 ];
 
 /// How the end of the body is found (RFC 9112 §6.3).

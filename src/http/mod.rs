@@ -7,6 +7,7 @@
 mod chunked;
 mod conversation;
 mod decoder;
+pub mod forwarded;
 mod head;
 mod reply;
 

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod broadcast;
 mod crowd;
 mod demo;

@@ -1,0 +1,215 @@
+//! How many connections one address has, and how many it may have.
+//!
+//! Direct peers count from the accept on. Those behind a trusted proxy count when they
+//! subscribe, by the address that the proxy names: before that, and for plain HTTP, the
+//! connection is the proxy's own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::Networks;
+use crate::http::{Head, Refusal, forwarded};
+
+/// One subscriber of IPv6 has this many leading bits to itself (RFC 6177), and all addresses
+/// below them; they count as one.
+const SITE_BITS: u32 = 64;
+
+/// A handle on the counts; clones share it.
+#[derive(Debug, Clone)]
+pub struct Addresses(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// No limit, if nothing.
+    limit: Option<usize>,
+    proxies: Networks,
+    /// Guards how many connections each address has. Nothing under it waits.
+    counts: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// An address has as many connections as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany {
+    address: IpAddr,
+    limit: usize,
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooMany { address, limit } = self;
+        write!(
+            formatter,
+            "{address} has {limit} connections open, which is all that it may; close some, or \
+             raise BIFROST_MAX_CONNECTIONS_PER_IP"
+        )
+    }
+}
+
+impl From<TooMany> for Refusal {
+    fn from(too_many: TooMany) -> Refusal {
+        Refusal::new(503, too_many.to_string())
+    }
+}
+
+impl Addresses {
+    /// Nobody is here yet; each address may have `limit` connections, but for trusted proxies.
+    pub fn new(limit: Option<usize>, proxies: Networks) -> Addresses {
+        Addresses(Arc::new(Shared {
+            limit,
+            proxies,
+            counts: Mutex::default(),
+        }))
+    }
+
+    /// Counts an accepted connection for as long as the stay lives.
+    ///
+    /// # Errors
+    /// When the address has as many as it may have.
+    pub fn enter(&self, peer: IpAddr) -> Result<Stay, TooMany> {
+        let peer = peer.to_canonical();
+        match self.0.proxies.contain(peer) {
+            true => Ok(Stay::uncounted()),
+            false => self.count(peer),
+        }
+    }
+
+    /// Counts a subscriber behind a trusted proxy; one that came by itself counts already.
+    ///
+    /// # Errors
+    /// When the client's address has as many as it may have.
+    pub fn subscribe(&self, peer: IpAddr, head: &Head) -> Result<Stay, TooMany> {
+        let is_trusted = |address| self.0.proxies.contain(address);
+        if !is_trusted(peer.to_canonical()) {
+            return Ok(Stay::uncounted());
+        }
+        match forwarded::client(head, is_trusted) {
+            Some(client) if !is_trusted(client) => self.count(client),
+            Some(_) | None => Ok(Stay::uncounted()), // the proxy itself, or one that does not say
+        }
+    }
+
+    fn count(&self, address: IpAddr) -> Result<Stay, TooMany> {
+        let Some(limit) = self.0.limit else {
+            return Ok(Stay::uncounted());
+        };
+        let address = site(address);
+        let mut counts = self.0.counts.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return Err(TooMany { address, limit });
+        }
+        *count += 1;
+        Ok(Stay(Some((self.clone(), address))))
+    }
+}
+
+/// What counts as one address.
+fn site(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let mask = u128::MAX << (Ipv6Addr::BITS - SITE_BITS);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+/// A connection's part in the count of its address.
+#[derive(Debug)]
+pub struct Stay(Option<(Addresses, IpAddr)>);
+
+impl Stay {
+    fn uncounted() -> Stay {
+        Stay(None)
+    }
+
+    /// Whether it counts at all.
+    pub fn is_counted(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let Some((addresses, address)) = &self.0 else {
+            return;
+        };
+        let mut counts = addresses.0.counts.lock();
+        if let Some(count) = counts.get_mut(address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn head(client: &str) -> Head {
+        let text = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\n\r\n");
+        Head::parse(text.as_bytes()).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn an_address_may_have_so_many_and_gets_them_back() {
+        let addresses = Addresses::new(Some(2), Networks::default());
+        let stays = [
+            addresses.enter(ip("1.2.3.4")),
+            addresses.enter(ip("::ffff:1.2.3.4")),
+        ];
+        assert!(stays.iter().all(Result::is_ok));
+        assert!(addresses.enter(ip("1.2.3.4")).is_err() && addresses.enter(ip("5.6.7.8")).is_ok());
+        drop(stays);
+        assert!(addresses.0.counts.lock().is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_site_count_as_one() {
+        let addresses = Addresses::new(Some(1), Networks::default());
+        let _stay = addresses.enter(ip("2001:db8::1")).unwrap();
+        assert!(addresses.enter(ip("2001:db8::ffff:2")).is_err());
+        assert!(addresses.enter(ip("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn behind_a_proxy_it_is_the_client_that_counts() {
+        let addresses = Addresses::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        let proxy = ip("10.0.0.1");
+        let _own = [
+            addresses.enter(proxy).unwrap(),
+            addresses.enter(proxy).unwrap(),
+        ];
+        let _stay = addresses.subscribe(proxy, &head("1.2.3.4")).unwrap();
+        let refused = addresses
+            .subscribe(proxy, &head("6.6.6.6, 1.2.3.4"))
+            .unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .starts_with("1.2.3.4 has 1 connections open")
+        );
+        assert!(addresses.subscribe(proxy, &head("5.6.7.8")).is_ok());
+        // Who is not a proxy can't speak for others.
+        assert!(addresses.subscribe(ip("9.9.9.9"), &head("1.2.3.4")).is_ok());
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted() {
+        let addresses = Addresses::new(None, Networks::default());
+        let _stays: Vec<_> = (0..9)
+            .map(|_| addresses.enter(ip("1.2.3.4")).unwrap())
+            .collect();
+        assert!(addresses.0.counts.lock().is_empty());
+    }
+}

@@ -1,0 +1,120 @@
+//! Whom a proxy forwards for: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
+//!
+//! Each proxy on the way adds the address that it saw behind those that it was told. Only
+//! what a trusted one has added can be believed, so the list is read from its end.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Head;
+
+/// The client's address in what a trusted proxy has sent: the last one in the list that is
+/// not a trusted proxy itself. Nothing if the proxy does not say, or not as an address.
+pub fn client(head: &Head, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let listed: Vec<&str> = head.values("X-Forwarded-For").collect();
+    let mut addresses: Vec<Option<IpAddr>> = match listed.is_empty() {
+        false => listed
+            .iter()
+            .flat_map(|value| value.split(','))
+            .map(address)
+            .collect(),
+        true => head
+            .values("Forwarded")
+            .flat_map(|value| value.split(','))
+            .map(forwarded_for)
+            .collect(),
+    };
+    let mut last = None;
+    while let Some(address) = addresses.pop() {
+        last = Some(address?);
+        if !is_trusted(address?) {
+            break;
+        }
+    }
+    last
+}
+
+/// The parameter `for` of one element (RFC 7239 §4).
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    let node = node.trim();
+    let quoted = node
+        .strip_prefix('"')
+        .and_then(|node| node.strip_suffix('"'));
+    address(quoted.unwrap_or(node))
+}
+
+/// An address with or without a port; IPv6 with or without brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let address = address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(headers: &str) -> Option<String> {
+        let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n");
+        let (head, _) = Head::parse(text.as_bytes()).unwrap().unwrap();
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        client(&head, |address| address == proxy).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_proxy_is_the_client() {
+        for (headers, expected) in [
+            ("X-Forwarded-For: 1.2.3.4", Some("1.2.3.4")),
+            (
+                "X-Forwarded-For: 6.6.6.6, 1.2.3.4, 10.0.0.1",
+                Some("1.2.3.4"),
+            ),
+            (
+                "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4",
+                Some("1.2.3.4"),
+            ),
+            ("X-Forwarded-For: 10.0.0.1", Some("10.0.0.1")),
+            ("X-Forwarded-For: 1.2.3.4:5678", Some("1.2.3.4")),
+            ("X-Forwarded-For: ::ffff:1.2.3.4", Some("1.2.3.4")),
+            ("X-Forwarded-For: [2001:db8::1]:80", Some("2001:db8::1")),
+            ("Forwarded: for=1.2.3.4;proto=https", Some("1.2.3.4")),
+            (
+                "Forwarded: for=6.6.6.6, proto=http;For=\"[2001:db8::1]:47\"",
+                Some("2001:db8::1"),
+            ),
+            (
+                "Forwarded: for=1.2.3.4\r\nX-Forwarded-For: 5.6.7.8",
+                Some("5.6.7.8"),
+            ),
+            ("X-Forwarded-For: 1.2.3.4, unknown", None),
+            ("Forwarded: for=_hidden", None),
+            ("Forwarded: by=1.2.3.4", None),
+            ("X-Forwarded-For: ", None),
+            ("A: b", None),
+        ] {
+            assert_eq!(found(headers).as_deref(), expected, "{headers}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(value in "[ -~]{0,60}") {
+            found(&format!("X-Forwarded-For: {value}"));
+            found(&format!("Forwarded: {value}"));
+        }
+
+        #[test]
+        fn what_a_proxy_adds_is_what_is_found(spoofed in "[ -~&&[^\"]]{0,30}", last in any::<[u8; 4]>()) {
+            prop_assume!(last != [10, 0, 0, 1]);
+            let last = IpAddr::from(last).to_string();
+            let seen = found(&format!("X-Forwarded-For: {spoofed}, {last}"));
+            prop_assert_eq!(seen, Some(last));
+        }
+    }
+}
