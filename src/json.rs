@@ -49,6 +49,13 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     }
 }
 
+/// Whether a JSON text is an object. A parser that fills a struct would take an array too.
+///
+/// For a text that is not JSON the answer means nothing; parse it too.
+pub fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// A JSON string, borrowed when it has no escapes.
 #[derive(Debug, Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -73,6 +80,12 @@ mod tests {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         assert!(!is_too_deep(nested(128).as_bytes()) && is_too_deep(nested(129).as_bytes()));
         assert!(!is_too_deep("[]".repeat(1000).as_bytes()));
+    }
+
+    #[test]
+    fn an_object_is_told_by_its_first_character() {
+        assert!(is_object(b"{}") && is_object(b" \t\r\n{"));
+        assert!(!is_object(b"") && !is_object(b" [{}]") && !is_object(b"\"{\""));
     }
 
     #[test]
