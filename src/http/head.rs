@@ -209,10 +209,15 @@ fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
     {
         return Err(Refusal::new(400, "this is not an HTTP request"));
     }
+    // No further than over the limit, so that it does not matter how much has come at once.
+    let input = &input[..input.len().min(MAX_HEAD + 1)];
     let mut line_start = 0;
     let mut has_request_line = false;
     while let Some(length) = input[line_start..].iter().position(|&byte| byte == b'\n') {
         let line_end = line_start + length;
+        if !has_request_line {
+            check_sizes(0, length)?;
+        }
         if length == 0 || input[line_end - 1] != b'\r' {
             return Err(Refusal::new(
                 400,
@@ -224,10 +229,7 @@ fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
             check_sizes(line_end + 1, 0)?;
             return Ok(Some(line_end + 1));
         }
-        if !is_empty && !has_request_line {
-            check_sizes(0, length)?;
-            has_request_line = true;
-        }
+        has_request_line |= !is_empty;
         line_start = line_end + 1;
     }
     let request_line = if has_request_line {
@@ -410,6 +412,16 @@ mod tests {
         assert_eq!(status(&format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
         let most = "A: b\r\n".repeat(MAX_HEADERS - 1);
         whole(&format!("GET / HTTP/1.1\r\nHost: x\r\n{most}\r\n"));
+    }
+
+    #[test]
+    fn what_has_come_behind_a_limit_changes_no_refusal() {
+        let line = format!("GET /{}\n", "x".repeat(2 * MAX_REQUEST_LINE));
+        assert_eq!(status(&line), 414);
+        let head = format!("GET / HTTP/1.1\r\nA: {}\n", "x".repeat(MAX_HEAD));
+        assert_eq!(status(&head), 431);
+        let empty_lines = "\r\n".repeat(MAX_HEAD / 3);
+        assert_eq!(status(&format!("{empty_lines}{line}")), 431);
     }
 
     #[test]
