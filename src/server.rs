@@ -70,20 +70,8 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 /// When the listener is not one, or no thread can be had.
 pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
-    let addresses = Addresses::new(
-        config.max_connections_per_ip,
-        config.trusted_proxies.clone(),
-    );
-    let interval = config.timeouts.ping_interval;
-    let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone())?;
-    let house = House::new(
-        config,
-        front,
-        connections.clone(),
-        addresses.clone(),
-        heartbeat,
-        stop,
-    );
+    let house = House::new(config, front, connections.clone(), stop)?;
+    let addresses = house.addresses.clone();
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
     info!("listening addr={}", listener.local_addr()?);
     accept::until_stopped(&listener, &reception, &connections, &addresses, stop);
@@ -132,8 +120,8 @@ fn connection_limit(configured: Option<usize>) -> usize {
     }
 }
 
-/// What every connection is served from.
-struct House {
+/// What every connection is served from. Who brings a socket of their own needs no listener.
+pub struct House {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
@@ -142,19 +130,23 @@ struct House {
 }
 
 impl House {
-    fn new(
+    /// A house with nobody in it; `stop` ends its subscriptions.
+    ///
+    /// # Errors
+    /// When no thread can be had for the heartbeat.
+    pub fn new(
         config: &Config,
         front: Front,
         connections: Connections,
-        addresses: Addresses,
-        heartbeat: Heartbeat,
         stop: &Stop,
-    ) -> House {
+    ) -> io::Result<House> {
         let verifier = Arc::new(Verifier::new(&config.secret, config.algorithm));
         let registry = Registry::default();
         let queue_total = QueueTotal::new(config.queue_total);
         let timeouts = config.timeouts;
-        House {
+        let interval = timeouts.ping_interval;
+        let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone())?;
+        Ok(House {
             limits: http::Limits {
                 max_body: config.max_body,
                 request: timeouts.request,
@@ -185,13 +177,16 @@ impl House {
                 started: Instant::now(),
                 stop: stop.clone(),
             },
-            addresses,
+            addresses: Addresses::new(
+                config.max_connections_per_ip,
+                config.trusted_proxies.clone(),
+            ),
             stop: stop.clone(),
-        }
+        })
     }
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
-    fn receive(&self, mut visitor: Visitor) {
+    pub fn receive(&self, mut visitor: Visitor) {
         let id = visitor.id;
         let mut conversation = Conversation::new(
             visitor.socket.clone(),
