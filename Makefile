@@ -9,7 +9,7 @@ STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
 CARGO         := cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench bench-quick bench-peers release clean need-cargo
+.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers release clean need-cargo
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ check: lint test ## lint, then test
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)
 
+fuzz: need-cargo ## Feed made-up input to what reads it, a minute each; FUZZ_SECONDS=1800 for more
+	tests/fuzz/run
+
 bench: need-cargo ## Measure against the physical limit; BENCH="--help" lists the options
 	$(CARGO) bench --locked --bench bench -- $(BENCH)
 
@@ -47,7 +50,8 @@ release: need-cargo ## Build the static binary, and prove that it is one
 	@ls -l $(STATIC_BINARY)
 
 clean: ## Remove what was built
-	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts tests/bench/peers/node_modules
+	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts tests/bench/peers/node_modules \
+	  tests/fuzz/target tests/fuzz/corpus tests/fuzz/artifacts tests/fuzz/coverage
 
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { \

@@ -1,0 +1,34 @@
+//! The application that the server shares its secret with: it signs what it is told to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bifrost::token::{Algorithm, Secret, Verifier};
+use jsonwebtoken::{EncodingKey, crypto};
+
+/// The secret. Public, and so of no use but here.
+pub const SECRET: &str = "a-secret-that-everybody-knows-because-it-only-guards-made-up-input";
+/// A usual header.
+pub const HEADER: &str = r#"{"alg":"HS512"}"#;
+
+/// What the server checks tokens with.
+pub fn verifier() -> Verifier {
+    Verifier::new(&Secret::new(SECRET.into()), Algorithm::HS512)
+}
+
+/// A token with any bytes for header and claims, and a signature that is good.
+pub fn sign(header: &[u8], claims: &[u8]) -> String {
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let signature = signature(&signed);
+    format!("{signed}.{signature}")
+}
+
+/// The only signature that is good for the first two parts of a token.
+pub fn signature(signed: &str) -> String {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS512)
+        .expect("a secret of bytes signs everything")
+}

@@ -1,0 +1,208 @@
+//! `POST /broadcast`: any body is answered, and what a subscriber gets is the message exactly
+//! as the application wrote it.
+//!
+//! An input is a media type and, behind a line end, a body. What stands in the body between
+//! the first `<` and the last `>` is signed as claims, and the token put in its place.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bifrost::broadcast;
+use bifrost::frame;
+use bifrost::http::{Decoder, Persistence, Progress, Reply, Request};
+use bifrost::outbox::Outbox;
+use bifrost::registry::{Registry, Seat};
+use bifrost::socket::Socket;
+use serde::de::IgnoredAny;
+
+use super::application;
+use super::frames::{self, Frame};
+use super::json::Object;
+use super::token::are_good_claims;
+
+/// The channel that somebody listens to.
+const CHANNEL: &str = "a";
+/// Larger bodies are refused, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+thread_local! {
+    static AUDIENCE: Audience = Audience::new();
+}
+
+/// A registry, and the one subscriber in it.
+struct Audience {
+    registry: Registry,
+    ear: UnixStream,
+    _seat: Seat,
+}
+
+/// A body with its token, and the claims that were signed for it.
+struct Post<'a> {
+    body: Vec<u8>,
+    claims: Option<&'a [u8]>,
+    is_plain: bool,
+}
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+    let (media_type, body) = data.split_at(end);
+    let post = Post::new(body.trim_ascii());
+    let Some(request) = request(media_type, &post.body) else {
+        return; // the media type is not one that a head can have
+    };
+    AUDIENCE.with(|audience| audience.check(&request, &post));
+}
+
+impl<'a> Post<'a> {
+    fn new(template: &'a [u8]) -> Post<'a> {
+        let begin = template.iter().position(|&byte| byte == b'<');
+        let end = template.iter().rposition(|&byte| byte == b'>');
+        let (Some(begin), Some(end)) = (begin, end) else {
+            return Post::without_token(template);
+        };
+        if end < begin {
+            return Post::without_token(template);
+        }
+        let (before, claims, after) = (
+            &template[..begin],
+            &template[begin + 1..end],
+            &template[end + 1..],
+        );
+        let token = application::sign(application::HEADER.as_bytes(), claims);
+        Post {
+            body: [before, token.as_bytes(), after].concat(),
+            claims: Some(claims),
+            is_plain: (before, after) == (br#"{"token":""#, br#""}"#),
+        }
+    }
+
+    fn without_token(body: &'a [u8]) -> Post<'a> {
+        Post {
+            body: body.to_vec(),
+            claims: None,
+            is_plain: false,
+        }
+    }
+}
+
+fn request(media_type: &[u8], body: &[u8]) -> Option<Request> {
+    let length = body.len().to_string();
+    let mut input = [
+        b"POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Type: ",
+        media_type,
+        b"\r\nContent-Length: ",
+        length.as_bytes(),
+        b"\r\n\r\n",
+        body,
+    ]
+    .concat();
+    match Decoder::new(MAX_BODY).advance(&mut input) {
+        Ok(Progress::Whole(request)) => Some(request),
+        _ => None,
+    }
+}
+
+impl Audience {
+    fn new() -> Audience {
+        let (ear, mouth) = UnixStream::pair().expect("descriptors for two sockets");
+        ear.set_nonblocking(true).expect("a socket of ours");
+        let socket = Socket::new(OwnedFd::from(mouth).into());
+        let outbox = Outbox::new(socket, usize::MAX).expect("a descriptor for a bell");
+        let registry = Registry::default();
+        let mut seat = registry.seat(outbox);
+        seat.join(CHANNEL, &frame::ping());
+        let audience = Audience {
+            registry,
+            ear,
+            _seat: seat,
+        };
+        assert_eq!(audience.hear(), [Frame::Ping]);
+        audience
+    }
+
+    fn check(&self, request: &Request, post: &Post<'_>) {
+        let answer = broadcast::post(request, &application::verifier(), &self.registry);
+        let answer = answer.unwrap_or_else(Reply::from);
+        let (status, body) = read(&answer.encode(&request.head, Persistence::KeepAlive));
+        let heard = self.hear();
+        match status {
+            200 => {
+                let claims = post.claims.expect("nobody but the application can sign");
+                check_delivery(claims, &body, &heard);
+            }
+            400 => {
+                assert!(Object::read(&body).is_some_and(|body| body.string("error").is_some()));
+                assert_eq!(heard, []);
+                assert!(!(post.is_plain && is_good(post.claims)), "refused: {body}");
+            }
+            other => panic!("answered with {other}"),
+        }
+    }
+
+    /// All that the subscriber has got since it was asked last.
+    fn hear(&self) -> Vec<Frame> {
+        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            match (&self.ear).read(&mut part) {
+                Ok(size) => bytes.extend_from_slice(&part[..size]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("a socket of ours: {error}"),
+            }
+        }
+        frames::read_all(&bytes)
+    }
+}
+
+/// The status and the body of an answer, whose length is what its head says.
+fn read(answer: &[u8]) -> (u16, String) {
+    let answer = std::str::from_utf8(answer).expect("we answer with text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let length = format!("\r\nContent-Length: {}", body.len());
+    assert!(head.contains(&length), "{answer:?}");
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|head| head.get(..3));
+    let status = status.and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+fn check_delivery(claims: &[u8], answer: &str, heard: &[Frame]) {
+    let claims = std::str::from_utf8(claims).unwrap_or_default();
+    let Some(claims) = Object::read(claims) else {
+        return; // beside the message, bytes may be what this reader does not take
+    };
+    let is_for_us = claims.string("channel").as_deref() == Some(CHANNEL);
+    let message = claims.value("message").expect("there is no 200 without it");
+    let is_json = serde_json::from_str::<IgnoredAny>(message).is_ok();
+    assert!(
+        is_json && message.starts_with('{'),
+        "{message:?} is no object"
+    );
+    let expected = is_for_us.then(|| Frame::Text(message.to_owned()));
+    assert_eq!(heard, expected.as_slice());
+    let deliveries = u8::from(is_for_us);
+    assert_eq!(
+        answer,
+        format!(r#"{{"message":"Success","deliveries":{deliveries}}}"#)
+    );
+}
+
+/// Whether claims are such that they have to be taken.
+fn is_good(claims: Option<&[u8]>) -> bool {
+    let Some(text) = claims.and_then(|claims| std::str::from_utf8(claims).ok()) else {
+        return false;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0.0, |now| now.as_secs_f64());
+    let Some(claims) = Object::read(text).filter(|_| are_good_claims(text, now)) else {
+        return false;
+    };
+    let has_channel = claims
+        .string("channel")
+        .is_some_and(|name| (1..=255).contains(&name.len()));
+    let message = claims.value("message");
+    has_channel && message.is_some_and(|message| Object::read(message).is_some())
+}

@@ -1,0 +1,17 @@
+//! What has to hold for every input, one module per fuzz target.
+//!
+//! The targets call these functions with inputs that libFuzzer makes up; `../replay.rs` calls
+//! them with the seeds in every `cargo test`. A check panics when something does not hold.
+
+pub mod broadcast;
+pub mod http;
+pub mod session;
+pub mod settings;
+pub mod token;
+
+mod application;
+mod frames;
+mod json;
+mod memory;
+mod peer;
+mod steps;

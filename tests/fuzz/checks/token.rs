@@ -1,0 +1,85 @@
+//! Tokens: the server takes those that another reading of RFC 7515 and RFC 7519 takes,
+//! and no others.
+//!
+//! An input with a line end is a header and, behind it, claims, which get a good signature.
+//! One without is a whole token, which nobody who lacks the secret can make good.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::application;
+use super::json::{self, Entry, Object};
+
+/// Seconds since 1970 at which tokens are shown.
+const TIMES: [f64; 4] = [0.0, 1_700_000_000.0, 1_700_000_000.5, 4_102_444_800.0];
+/// Claims that mean something, each at most once.
+const CLAIMS: [&str; 5] = ["exp", "nbf", "channel", "message", "channels"];
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    match data.iter().position(|&byte| byte == b'\n') {
+        Some(end) => check_signed(&data[..end], &data[end + 1..]),
+        None => check_text(&String::from_utf8_lossy(data)),
+    }
+}
+
+fn check_text(token: &str) {
+    if application::verifier().verify(token).is_ok() {
+        let (signed, signature) = token.rsplit_once('.').expect("a token has three parts");
+        assert_eq!(
+            signature,
+            application::signature(signed),
+            "a forgery: {token}"
+        );
+    }
+}
+
+fn check_signed(header: &[u8], claims: &[u8]) {
+    let token = application::sign(header, claims);
+    let verdict = application::verifier().verify(&token);
+    if let Ok(header) = std::str::from_utf8(header) {
+        assert_eq!(verdict.is_ok(), is_good_header(header), "{header:?}");
+    }
+    let (Ok(verified), Ok(text)) = (verdict, std::str::from_utf8(claims)) else {
+        return;
+    };
+    for time in TIMES {
+        let claims = verified.claims(UNIX_EPOCH + Duration::from_secs_f64(time));
+        assert_eq!(
+            claims.is_ok(),
+            are_good_claims(text, time),
+            "{text:?} at {time}"
+        );
+        let (Ok(claims), Some(object)) = (claims, Object::read(text)) else {
+            continue;
+        };
+        assert_eq!(claims.channel.map(|raw| raw.get()), object.value("channel"));
+        assert_eq!(claims.message.map(|raw| raw.get()), object.value("message"));
+        assert_eq!(
+            claims.channels.map(|raw| raw.get()),
+            object.value("channels")
+        );
+    }
+}
+
+/// RFC 7515 §4.1.1, §4.1.11.
+fn is_good_header(header: &str) -> bool {
+    let Some(object) = Object::read(header) else {
+        return false;
+    };
+    object.string("alg").as_deref() == Some("HS512") && matches!(object.find("crit"), Entry::Absent)
+}
+
+/// RFC 7519 §4.1.4, §4.1.5.
+pub fn are_good_claims(claims: &str, time: f64) -> bool {
+    let Some(object) = Object::read(claims) else {
+        return false;
+    };
+    if json::is_too_deep(claims) || object.repeats_any(&CLAIMS) {
+        return false;
+    }
+    let is_so = |key, is_so: fn(f64, f64) -> bool| match object.value(key) {
+        Some(text) => serde_json::from_str(text).is_ok_and(|limit| is_so(limit, time)),
+        None => true,
+    };
+    is_so("exp", |limit, time| limit >= time.floor()) && is_so("nbf", |limit, time| limit <= time)
+}

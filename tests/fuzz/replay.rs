@@ -1,0 +1,57 @@
+//! Runs every seed through the check of its fuzz target, so that what fuzzing has found stays
+//! found on every machine: `cargo test` needs no fuzzer for it.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::Mutex;
+
+#[path = "checks/lib.rs"]
+mod checks;
+
+/// Held by the one check that runs: some measure the memory of the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let _turn = TURN.lock();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz/seeds")
+        .join(target);
+    let seeds = fs::read_dir(&folder).expect("a folder of seeds");
+    let mut paths: Vec<_> = seeds.map(|seed| seed.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{folder:?} has no seeds");
+    let failed: Vec<_> = paths
+        .iter()
+        .filter(|path| {
+            let seed = fs::read(path).unwrap();
+            catch_unwind(|| check(&seed)).is_err()
+        })
+        .collect();
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
+}
+
+#[test]
+fn requests_come_out_the_same_however_they_are_split() {
+    replay("http", checks::http::check);
+}
+
+#[test]
+fn a_session_speaks_websocket_whatever_it_hears() {
+    replay("session", checks::session::check);
+}
+
+#[test]
+fn good_tokens_and_no_others_are_taken() {
+    replay("token", checks::token::check);
+}
+
+#[test]
+fn every_broadcast_is_answered_and_delivered_as_it_was_written() {
+    replay("broadcast", checks::broadcast::check);
+}
+
+#[test]
+fn settings_are_within_their_limits_or_refused() {
+    replay("settings", checks::settings::check);
+}
