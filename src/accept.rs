@@ -30,12 +30,11 @@ pub fn until_stopped(
     addresses: &Addresses,
     stop: &Stop,
 ) {
-    let mut entrance = Entrance {
+    let entrance = Entrance {
         listener,
         reception,
         connections,
         addresses,
-        accepted: 0,
     };
     while !stop.is_raised() {
         let mut fds = [
@@ -65,8 +64,6 @@ struct Entrance<'a> {
     reception: &'a Reception<Visitor>,
     connections: &'a Connections,
     addresses: &'a Addresses,
-    /// Since the start; the number of a connection in the log.
-    accepted: u64,
 }
 
 /// How it looks at the door when nobody more was let in.
@@ -79,7 +76,7 @@ enum Entry {
 
 impl Entrance<'_> {
     /// Takes everybody in who waits, as long as there is a place.
-    fn admit_waiting(&mut self) -> io::Result<Entry> {
+    fn admit_waiting(&self) -> io::Result<Entry> {
         loop {
             if !self.connections.has_place() {
                 let mut fds = [PollFd::new(self.listener, PollFlags::IN)];
@@ -94,14 +91,11 @@ impl Entrance<'_> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Entry::Free),
                 accepted => accepted?,
             };
-            self.accepted += 1;
-            let id = self.accepted;
-            debug!("connected conn={id} peer={peer}");
             let socket = Socket::new(stream);
-            let slot = self.connections.admit(id, socket.clone());
+            let slot = self.connections.admit(socket.clone());
+            debug!("connected conn={} peer={peer}", slot.id());
             let peer = peer.ip();
             self.reception.welcome(Visitor {
-                id,
                 socket,
                 slot,
                 peer,

@@ -37,6 +37,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Guests {
     present: HashMap<u64, Arc<Presence>>,
+    /// So many have come since the start.
+    admitted: u64,
     /// Those of them that were asked to leave, and no longer count.
     leaving: usize,
     subscribers: usize,
@@ -88,10 +90,14 @@ impl Connections {
             .max(1)
     }
 
-    /// Counts a connection for as long as the slot lives; `id` is nobody else's.
-    pub fn admit(&self, id: u64, socket: Socket) -> Slot {
+    /// Counts a connection for as long as the slot lives.
+    pub fn admit(&self, socket: Socket) -> Slot {
         let presence = Arc::new(Presence::new(socket));
-        self.0.guests.lock().present.insert(id, presence.clone());
+        let mut guests = self.0.guests.lock();
+        guests.admitted += 1;
+        let id = guests.admitted;
+        guests.present.insert(id, presence.clone());
+        drop(guests);
         let connections = self.clone();
         Slot {
             id,
@@ -215,6 +221,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Its number in the log, counted from 1 since the start.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The connection itself.
     pub fn guest(&self) -> Guest {
         self.guest.clone()
@@ -280,25 +291,25 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     /// A connection and the peer of it.
-    fn admit(connections: &Connections, id: u64) -> (Slot, TcpStream) {
+    fn admit(connections: &Connections) -> (Slot, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
-        (connections.admit(id, Socket::new(stream)), peer)
+        (connections.admit(Socket::new(stream)), peer)
     }
 
     #[test]
     fn a_reserve_is_kept_beyond_the_limit() {
         let connections = Connections::new(2);
-        let busy = |id| {
-            let (slot, peer) = admit(&connections, id);
+        let busy = |_| {
+            let (slot, peer) = admit(&connections);
             (slot.guest().begin_work().unwrap(), slot, peer)
         };
         let mut slots: Vec<_> = (0..2).map(busy).collect();
         assert!(connections.has_room());
         slots.push(busy(2));
         assert!(!connections.has_room() && !connections.make_room());
-        slots.extend((3..2 + RESERVE as u64).map(busy));
+        slots.extend((3..2 + RESERVE).map(busy));
         assert!(!connections.wait_for_place(Instant::now()));
         slots.pop();
         assert!(connections.wait_for_place(Instant::now()));
@@ -309,7 +320,7 @@ mod tests {
     #[test]
     fn who_is_idle_for_longest_makes_room() {
         let connections = Connections::new(2);
-        let mut guests: Vec<_> = (0..3).map(|id| admit(&connections, id)).collect();
+        let mut guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
         let subscriber = guests[0].0.guest();
         assert!(guests[0].0.confirm());
         let idle = guests[1].0.guest();
@@ -317,7 +328,7 @@ mod tests {
             drop(idle.begin_work());
         }
         // The fresh one has waited longer than the one that was answered just now.
-        let (newcomer, _peer) = admit(&connections, 3);
+        let (newcomer, _peer) = admit(&connections);
         let work = newcomer.guest().begin_work();
         assert!(connections.make_room() && idle.begin_work().is_none());
         assert!(guests[2].0.guest().begin_work().is_none());
@@ -330,7 +341,7 @@ mod tests {
     #[test]
     fn nobody_leaves_for_a_place_that_can_not_be_had() {
         let connections = Connections::new(1);
-        let guests: Vec<_> = (0..3).map(|id| admit(&connections, id)).collect();
+        let guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
         let _busy: Vec<_> = guests[..2]
             .iter()
             .map(|(slot, _)| slot.guest().begin_work())
@@ -342,8 +353,8 @@ mod tests {
     #[test]
     fn who_has_sent_something_just_now_stays() {
         let connections = Connections::new(1);
-        let (slot, mut peer) = admit(&connections, 0);
-        let (newcomer, _peer) = admit(&connections, 1);
+        let (slot, mut peer) = admit(&connections);
+        let (newcomer, _peer) = admit(&connections);
         let _work = newcomer.guest().begin_work();
         peer.write_all(b"GET").unwrap();
         while !slot.guest().presence.has_input() {}
@@ -354,8 +365,8 @@ mod tests {
     #[test]
     fn subscribers_are_waited_for_by_themselves() {
         let connections = Connections::new(2);
-        let (http, _browser) = admit(&connections, 0);
-        let (subscriber, _screen) = admit(&connections, 1);
+        let (http, _browser) = admit(&connections);
+        let (subscriber, _screen) = admit(&connections);
         let outbox = Outbox::new(
             subscriber.guest.presence.socket().clone(),
             1,

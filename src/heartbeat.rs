@@ -123,7 +123,7 @@ mod tests {
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    fn subscriber(connections: &Connections, id: u64) -> (Slot, TcpStream) {
+    fn subscriber(connections: &Connections) -> (Slot, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
@@ -131,7 +131,7 @@ mod tests {
             .unwrap();
         let socket = Socket::new(stream);
         let outbox = Outbox::new(socket.clone(), 1 << 20, QueueTotal::new(1 << 20)).unwrap();
-        let slot = connections.admit(id, socket).of_subscriber(outbox);
+        let slot = connections.admit(socket).of_subscriber(outbox);
         (slot, peer)
     }
 
@@ -140,9 +140,9 @@ mod tests {
         let (stop, connections) = (Stop::new().unwrap(), Connections::new(9));
         let interval = Duration::from_millis(20);
         let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone()).unwrap();
-        let mut all: Vec<_> = (0..3).map(|id| subscriber(&connections, id)).collect();
-        for id in 0..3 {
-            heartbeat.enlist(id);
+        let mut all: Vec<_> = (0..3).map(|_| subscriber(&connections)).collect();
+        for (slot, _) in &all {
+            heartbeat.enlist(slot.id());
         }
         for (_, peer) in &mut all {
             let mut pings = [0; 6];

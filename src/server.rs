@@ -187,7 +187,7 @@ impl House {
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     pub fn receive(&self, mut visitor: Visitor) {
-        let id = visitor.id;
+        let id = visitor.slot.id();
         let mut conversation = Conversation::new(
             visitor.socket.clone(),
             self.limits,

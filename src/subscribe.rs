@@ -75,10 +75,8 @@ pub struct Terms {
     pub stop: Stop,
 }
 
-/// A connection by the number that it has in the log, and its part in the count.
+/// A connection with its part in the counts.
 pub struct Visitor {
-    /// Counted from 1 since the start.
-    pub id: u64,
     /// Its TCP connection.
     pub socket: Socket,
     /// Counts it as open.
@@ -112,10 +110,10 @@ pub fn serve(
         return;
     };
     slot.await_token();
-    terms.heartbeat.enlist(visitor.id);
+    terms.heartbeat.enlist(slot.id());
     let (socket, stop) = (visitor.socket, terms.stop.clone());
     let mut subscriber = Subscriber {
-        id: visitor.id,
+        id: slot.id(),
         session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
         seat,
         outbox,

@@ -5,6 +5,7 @@
 //! keeps the application's own bytes, and time has no rounding. `mac` holds the key.
 
 mod mac;
+mod provider;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -139,6 +140,7 @@ pub fn sign(
     secret: &Secret,
     algorithm: Algorithm,
 ) -> Result<String, jsonwebtoken::errors::Error> {
+    provider::install();
     let key = EncodingKey::from_secret(secret.bytes());
     jsonwebtoken::encode(&Header::new(algorithm.into()), claims, &key)
 }
@@ -251,13 +253,13 @@ mod tests {
 
     #[test]
     fn header_and_claims_are_objects() {
-        let key = EncodingKey::from_secret(&secret().0);
+        let key = EncodingKey::from_secret(secret().bytes());
         let verifier = Verifier::new(&secret(), Algorithm::HS512);
         let is_taken = |header: &str, claims: &str| {
             let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
             let signed = parts.join(".");
             let algorithm = jsonwebtoken::Algorithm::HS512;
-            let signature = crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
+            let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
             let verified = verifier.verify(&format!("{signed}.{signature}"));
             verified.is_ok_and(|verified| verified.claims(UNIX_EPOCH).is_ok())
         };

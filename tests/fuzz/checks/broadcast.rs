@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bifrost::broadcast;
 use bifrost::frame;
 use bifrost::http::{Decoder, Persistence, Progress, Reply, Request};
-use bifrost::outbox::Outbox;
+use bifrost::outbox::{Outbox, QueueTotal};
 use bifrost::registry::{Registry, Seat};
 use bifrost::socket::Socket;
 use serde::de::IgnoredAny;
@@ -110,7 +110,8 @@ impl Audience {
         let (ear, mouth) = UnixStream::pair().expect("descriptors for two sockets");
         ear.set_nonblocking(true).expect("a socket of ours");
         let socket = Socket::new(OwnedFd::from(mouth).into());
-        let outbox = Outbox::new(socket, usize::MAX).expect("a descriptor for a bell");
+        let outbox = Outbox::new(socket, usize::MAX, QueueTotal::new(usize::MAX))
+            .expect("a descriptor for a bell");
         let registry = Registry::default();
         let mut seat = registry.seat(outbox);
         seat.join(CHANNEL, &frame::ping());

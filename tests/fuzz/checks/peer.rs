@@ -1,13 +1,14 @@
 //! A server's house without a listener, and clients on socket pairs.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use bifrost::config::{Config, Given, Variables};
+use bifrost::addresses::Addresses;
+use bifrost::config::{Config, Given, Networks, Variables};
 use bifrost::connections::Connections;
 use bifrost::reception::Reception;
 use bifrost::routes::Front;
@@ -77,6 +78,7 @@ impl Server {
         let stop = Stop::new().expect("a descriptor");
         let connections = Connections::new(1_000_000);
         let house = House::new(&CONFIG, Front::Welcome, connections.clone(), &stop);
+        let house = house.expect("a thread");
         Server {
             house: Arc::new(house),
             connections,
@@ -121,10 +123,13 @@ impl Server {
         let (ours, theirs) = UnixStream::pair().expect("descriptors for two sockets");
         set_socket_send_buffer_size(&ours, REQUEST_BUFFER).expect("a socket of ours");
         set_socket_send_buffer_size(&theirs, SEND_BUFFER).expect("a socket of ours");
+        let socket = Socket::new(OwnedFd::from(theirs).into());
+        let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
         let visitor = Visitor {
-            id: 1,
-            socket: Socket::new(OwnedFd::from(theirs).into()),
-            slot: self.connections.admit(),
+            slot: self.connections.admit(socket.clone()),
+            socket,
+            peer,
+            stay: Addresses::new(None, Networks::default()).enter(peer),
         };
         (ours, visitor)
     }
@@ -133,6 +138,13 @@ impl Server {
     pub fn see_out(&self) {
         let is_empty = self.connections.wait_for_end(Instant::now() + PATIENCE);
         assert!(is_empty, "the server does not let go of a connection");
+    }
+}
+
+/// The heartbeat ends with its server.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.raise();
     }
 }
 
