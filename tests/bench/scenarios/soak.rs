@@ -32,6 +32,8 @@ const CHANNEL: &str = "soak";
 const SONG: Duration = Duration::from_millis(500);
 /// For a server to put away what leaving took.
 const SETTLING: Duration = Duration::from_secs(1);
+/// What was not put away by then never will be.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const RESIDENT: Metric = Metric::new("resident memory", "MiB");
 const THREADS: Metric = Metric::new("threads", "");
@@ -75,8 +77,9 @@ fn soak(plan: &Plan, stage: &mut Stage) -> Result<Vec<Case>> {
         let mut case = Case::new(NAME, format!("minute {minute}"));
         let until = Instant::now() + plan.either(MINUTE, QUICK_MINUTE);
         bustle(stage, &mut flow, &invitation, &mut size, until, &mut case)?;
-        let resident = take_stock(stage, &mut case)?;
+        stage.dismiss_from(RESIDENTS)?;
         check_counts(stage, counts)?;
+        let resident = take_stock(stage, &mut case)?;
         if minute == WARM {
             warm = resident;
         }
@@ -117,9 +120,8 @@ fn bustle(
     Ok(())
 }
 
-/// Sends the guests away and notes what is left; tells the resident memory in MiB.
+/// Notes what is left when the guests are gone; tells the resident memory in MiB.
 fn take_stock(stage: &mut Stage, case: &mut Case) -> Result<f64> {
-    stage.dismiss_from(RESIDENTS)?;
     stage.attend(Instant::now() + SETTLING)?;
     let resident = stage.server.memory()?.resident as f64 / f64::from(1 << 20);
     let target = stage.target();
@@ -129,15 +131,23 @@ fn take_stock(stage: &mut Stage, case: &mut Case) -> Result<f64> {
     Ok(resident)
 }
 
-fn check_counts(stage: &Stage, (threads, descriptors): (usize, usize)) -> Result {
-    let now = (stage.server.threads()?, stage.server.descriptors()?);
-    match now == (threads, descriptors) {
-        true => Ok(()),
-        false => Err(format!(
-            "the same subscribers had {threads} threads and {descriptors} descriptors, and now \
-             {} and {}",
-            now.0, now.1
-        )
-        .into()),
+/// Waits until threads and descriptors are as many as in the beginning: on a busy machine those
+/// who have left take a while to be put away.
+fn check_counts(stage: &mut Stage, (threads, descriptors): (usize, usize)) -> Result {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = (stage.server.threads()?, stage.server.descriptors()?);
+        if now == (threads, descriptors) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "the same subscribers had {threads} threads and {descriptors} descriptors, and \
+                 now {} and {}",
+                now.0, now.1
+            )
+            .into());
+        }
+        stage.attend(Instant::now() + SETTLING)?;
     }
 }
