@@ -26,6 +26,7 @@ pub mod accept;
 pub mod broadcast;
 pub mod channel;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connections;
 pub mod demo;

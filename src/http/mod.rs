@@ -10,6 +10,7 @@ mod decoder;
 mod head;
 mod reply;
 
+pub use chunked::Chunked;
 pub use conversation::{Conversation, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
 pub use head::Head;
