@@ -6,6 +6,11 @@
 mod support;
 
 mod broadcast;
+mod cli_broadcast;
+mod cli_inspect;
+mod cli_listen;
+mod cli_operations;
+mod cli_token;
 mod crowd;
 mod demo;
 mod frames;
