@@ -14,6 +14,19 @@ Examples:
 Exit status: 0 after SIGTERM or SIGINT, 1 when it can't listen or read a file, 2 when a
 setting is wrong.";
 
+pub const DEMO: &str = "\
+It is serve, with what a first try lacks: HOST is 127.0.0.1 unless set, the secret is random for
+this run unless JWT_SECRET or JWT_SECRET_FILE is set, and another port is taken when 3000 is
+not free. It signs tokens for whoever opens its page: for trying only.
+
+Examples:
+  bifrost demo
+  bifrost demo --port 8080
+  JWT_SECRET=$(bifrost secret) bifrost demo      With a secret that other commands can share
+
+Exit status: 0 after SIGTERM or SIGINT, 1 when it can't listen or read a file, 2 when a
+setting is wrong.";
+
 pub const BIFROST: &str = "\
 Without a command, bifrost serves. Every setting is also an environment variable, named in
 brackets; a flag wins over the environment, and that over a .env file in the working

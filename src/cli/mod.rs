@@ -40,7 +40,7 @@ const COMMANDS: &[Entry] = &[
     Entry {
         name: "demo",
         about: "Serve a page to try it with, on 127.0.0.1, with a random secret",
-        help: help::SERVE,
+        help: help::DEMO,
         shape: arguments::settings,
         read: |_| Action::Demo,
     },
