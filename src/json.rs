@@ -20,7 +20,7 @@ pub fn is_too_deep(text: &[u8]) -> bool {
 ///
 /// For a text that is not JSON the number means nothing; parse it too. The parser's own
 /// limit does not do: it does not count inside values that are kept as text.
-fn depth(text: &[u8]) -> usize {
+pub fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
@@ -54,6 +54,73 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
 /// For a text that is not JSON the answer means nothing; parse it too.
 pub fn is_object(text: &[u8]) -> bool {
     text.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// A JSON text with one item per line, in the order and the spelling that it has. Control
+/// characters in it are escaped, so that a terminal shows them instead of obeying.
+///
+/// A text that is not JSON comes out as something that is not either.
+pub fn pretty(text: &str) -> String {
+    let mut pretty = String::with_capacity(2 * text.len());
+    let mut depth = 0_usize;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => {}
+            '"' => copy_string(&mut rest, &mut pretty),
+            '{' | '[' => {
+                pretty.push(c);
+                while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                match rest.next_if(|c| matches!(c, '}' | ']')) {
+                    Some(end) => pretty.push(end),
+                    None => {
+                        depth += 1;
+                        new_line(&mut pretty, depth);
+                    }
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut pretty, depth);
+                pretty.push(c);
+            }
+            ',' => {
+                pretty.push(c);
+                new_line(&mut pretty, depth);
+            }
+            ':' => pretty.push_str(": "),
+            c => push_visibly(c, &mut pretty),
+        }
+    }
+    pretty
+}
+
+fn new_line(pretty: &mut String, depth: usize) {
+    pretty.push('\n');
+    pretty.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Up to the quote that ends it; the first one is gone.
+fn copy_string(rest: &mut impl Iterator<Item = char>, pretty: &mut String) {
+    pretty.push('"');
+    while let Some(c) = rest.next() {
+        push_visibly(c, pretty);
+        match c {
+            '"' => return,
+            '\\' => rest
+                .next()
+                .into_iter()
+                .for_each(|c| push_visibly(c, pretty)),
+            _ => {}
+        }
+    }
+}
+
+fn push_visibly(c: char, pretty: &mut String) {
+    match c.is_control() {
+        true => pretty.push_str(&format!("\\u{:04x}", u32::from(c))),
+        false => pretty.push(c),
+    }
 }
 
 /// A JSON string, borrowed when it has no escapes.
@@ -96,7 +163,51 @@ mod tests {
         assert_eq!(escaped, "a/b");
     }
 
+    #[test]
+    fn pretty_keeps_order_and_spelling() {
+        let text = r#"{"b":[1.0e2,{}],"a":{"x\"[":"\u00e4" , "y" : [ ] }}"#;
+        let expected = r#"{
+  "b": [
+    1.0e2,
+    {}
+  ],
+  "a": {
+    "x\"[": "\u00e4",
+    "y": []
+  }
+}"#;
+        assert_eq!(pretty(text), expected);
+        assert_eq!(pretty("\"\u{9b}31m\""), "\"\\u009b31m\"");
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<bool>().prop_map(serde_json::Value::from),
+            ".{0,8}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let object = prop::collection::btree_map(".{0,4}", inner.clone(), 0..4);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(serde_json::Value::from),
+                object.prop_map(|object| object.into_iter().collect()),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn pretty_says_the_same(value in value()) {
+            let pretty = pretty(&value.to_string());
+            let read: serde_json::Value = serde_json::from_str(&pretty).unwrap();
+            prop_assert_eq!(read, value);
+            prop_assert!(!pretty.contains(|c: char| c.is_control() && c != '\n'));
+        }
+
+        #[test]
+        fn pretty_takes_any_text(text in "\\PC{0,40}") {
+            pretty(&text);
+        }
         #[test]
         fn depth_agrees_with_the_parser(text in "[\\[\\]{}\":,a1\\\\]{0,40}") {
             fn of(value: &serde_json::Value) -> usize {

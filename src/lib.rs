@@ -3,7 +3,9 @@
 //! Two journeys, one file each, lead through the house; imports point down only:
 //!
 //! ```text
-//! main ── cli ── server ── routes ── broadcast ──┐
+//! main ── cli
+//!  │  └── commands ── client      (the other end of the wire)
+//!  └──────────── server ── routes ── broadcast ──┐
 //!                  │          └ handshake        ├── registry ── line
 //!                  │       ── subscribe ─────────┘           └── outbox ── socket
 //!                  │            ├ session        (one connection's thread: poll, read, end)
@@ -28,6 +30,8 @@ pub mod addresses;
 pub mod broadcast;
 pub mod channel;
 pub mod cli;
+pub mod client;
+pub mod commands;
 pub mod config;
 pub mod connections;
 pub mod counts;

@@ -1,46 +1,61 @@
-//! The program: reads the settings, serves, and picks the exit status.
+//! The program: runs the command that was asked for, prints one error, and picks the exit
+//! status.
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::thread;
 
-use bifrost::cli::{self, Action};
-use bifrost::config::{Config, ConfigError, Given, Variables};
+use bifrost::cli::{self, Action, Invocation};
+use bifrost::commands::{self, Failure, Status};
+use bifrost::config::{Config, Given, Variables};
 use bifrost::counts;
 use bifrost::demo::{self, Demo};
 use bifrost::routes::Front;
 use bifrost::stop::Stop;
 use bifrost::{log as logging, server};
 use log::{error, info, warn};
-use rustix::rand::{GetRandomFlags, getrandom};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A random secret, in bytes: as long as the longest hash.
-const RANDOM_SECRET: usize = 64;
 /// A process that a signal ends has this added to the signal's number for a status.
 const SIGNALLED: i32 = 128;
 
 fn main() -> ExitCode {
-    let (action, matches) = cli::parse();
-    let outcome =
-        cli::variables(&matches)
-            .map_err(Failure::from)
-            .and_then(|variables| match action {
-                Action::Serve => serve(&variables),
-                Action::Demo => serve_demo(variables),
-            });
+    let invocation = match cli::parse() {
+        Ok(invocation) => invocation,
+        Err(answer) => {
+            let _ = answer.print(); // nobody is left to be told
+            return ExitCode::from(answer.exit_code() as u8);
+        }
+    };
+    let outcome = run_command(&invocation);
     log::logger().flush();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status.code()),
         Err(failure) => {
             eprintln!("bifrost: {failure}");
-            ExitCode::from(failure.status())
+            ExitCode::from(failure.code())
         }
+    }
+}
+
+fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
+    let settings = || cli::variables(&invocation.matches);
+    match &invocation.action {
+        Action::Serve => serve(&settings()?).map(|()| Status::Good),
+        Action::Demo => serve_demo(settings()?).map(|()| Status::Good),
+        Action::Token(grant) => commands::token(&settings()?, grant),
+        Action::Inspect(token) => commands::inspect(&settings()?, token),
+        Action::Broadcast(broadcast) => commands::broadcast(&settings()?, broadcast),
+        Action::Listen(listen) => commands::listen(&settings()?, listen, stop_on_signals()?),
+        Action::Secret => commands::secret(),
+        Action::Check => commands::check(&settings()?),
+        Action::Health(probe) => commands::health(&settings()?, *probe),
+        Action::Completions(shell) => commands::completions(*shell),
+        Action::Man => commands::man(),
     }
 }
 
@@ -57,7 +72,7 @@ fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
         .entry("HOST")
         .or_insert_with(|| default("127.0.0.1".into()));
     if !variables.contains_key("JWT_SECRET_FILE") {
-        let secret = random_secret().map_err(Failure::system("no random numbers"))?;
+        let secret = commands::random_secret().map_err(Failure::system("no random numbers"))?;
         variables
             .entry("JWT_SECRET")
             .or_insert_with(|| default(secret));
@@ -91,6 +106,10 @@ fn prepare(config: &Config) -> Result<Stop, Failure> {
         error!("panic place={place}");
         counts::PANICS.add_one();
     }));
+    stop_on_signals()
+}
+
+fn stop_on_signals() -> Result<Stop, Failure> {
     let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
     raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;
     Ok(stop)
@@ -135,50 +154,9 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     server::listen(&config.host, config.port).map_err(Failure::system(what))
 }
 
-fn random_secret() -> io::Result<String> {
-    let mut bytes = [0; RANDOM_SECRET / 2];
-    getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn default(value: String) -> Given {
     Given {
         name: "the default".into(),
         value: value.into(),
-    }
-}
-
-/// Why the program ends early.
-enum Failure {
-    Config(ConfigError),
-    System(String),
-}
-
-impl Failure {
-    fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
-        move |error| Failure::System(format!("{what}: {error}"))
-    }
-
-    /// 2 for a setting that is wrong, 1 for what the system refuses.
-    fn status(&self) -> u8 {
-        match self {
-            Failure::Config(ConfigError::Setting(_)) => 2,
-            Failure::Config(ConfigError::File(_)) | Failure::System(_) => 1,
-        }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Config(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Config(error) => error.fmt(formatter),
-            Failure::System(message) => formatter.write_str(message),
-        }
     }
 }

@@ -96,7 +96,7 @@ fn see_out(connections: &Connections, stop: &Stop, drain: Duration) {
 }
 
 /// What the file limit allows, after raising it as far as we may; or less, if so configured.
-fn connection_limit(configured: Option<usize>) -> usize {
+pub fn connection_limit(configured: Option<usize>) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

@@ -30,7 +30,7 @@ use crate::stop::Stop;
 use crate::token::Verifier;
 
 /// Most channels on one connection.
-const MAX_CHANNELS: usize = 128;
+pub const MAX_CHANNELS: usize = 128;
 /// Stack of a thread that waits, in bytes, of which it touches about 8 KiB.
 pub const STACK_SIZE: usize = 64 * 1024;
 

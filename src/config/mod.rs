@@ -3,6 +3,8 @@
 //! A leaf. Variables come in as pairs, wherever they were found; what comes out can be
 //! used without another look.
 
+mod describe;
+mod keys;
 mod memory;
 mod networks;
 mod origins;
@@ -17,9 +19,11 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use keys::Keys;
 pub use networks::Networks;
 pub use origins::Origins;
-pub use settings::{SETTINGS, Setting};
+pub use settings::{SETTINGS, Setting, URL};
+pub use units::lifetime;
 
 use reader::{GOOD_SECRET, Reader};
 

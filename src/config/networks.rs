@@ -1,5 +1,6 @@
 //! A list of addresses and networks, as settings give it: `10.0.0.0/8, ::1`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -30,6 +31,16 @@ impl Networks {
     /// Whether an address is in one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let networks: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        match networks.is_empty() {
+            true => formatter.write_str("none"),
+            false => formatter.write_str(&networks.join(", ")),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which web pages may subscribe: the `Origin` header against a list of patterns
 //! (RFC 6455 §10.2, RFC 6454).
 
+use std::fmt;
+
 /// A list of origins, each of which may have `*` for any run of characters but `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(Vec<String>);
@@ -29,6 +31,13 @@ impl Origins {
     pub fn allow(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         self.0.iter().any(|pattern| matches(pattern, &origin))
+    }
+}
+
+/// The list as one would write it.
+impl fmt::Display for Origins {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join(", "))
     }
 }
 

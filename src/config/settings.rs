@@ -27,7 +27,15 @@ const fn setting(
     }
 }
 
-/// Every setting there is, in the order of the help.
+/// Where the commands that speak to a server find it; the server itself has no use for it.
+pub const URL: Setting = setting(
+    "BIFROST_URL",
+    Some("url"),
+    "URL",
+    "Where the server is, http:// or ws:// [default: http://127.0.0.1:PORT]",
+);
+
+/// Every setting of the server, in the order of the help.
 pub const SETTINGS: &[Setting] = &[
     setting(
         "JWT_SECRET",

@@ -23,6 +23,14 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// Like a duration of the settings, where days (`d`) make sense too.
+pub fn lifetime(text: &str) -> Option<Duration> {
+    match split(text)? {
+        (days, "d") => days.checked_mul(24 * HOUR).map(Duration::from_millis),
+        _ => duration(text),
+    }
+}
+
 /// Reads a whole number of `B`, `KiB`, `MiB` or `GiB` (or `k`, `M`, `G`, which mean the
 /// same three); without a unit, of bytes.
 pub fn size(text: &str) -> Option<u64> {
@@ -87,16 +95,28 @@ mod tests {
         assert_eq!(size("18446744073709551615GiB"), None);
     }
 
+    #[test]
+    fn a_lifetime_may_be_in_days() {
+        assert_eq!(lifetime("90d"), Some(Duration::from_secs(90 * 86_400)));
+        assert_eq!(lifetime("1h"), Some(Duration::from_secs(3600)));
+        for text in ["", "d", "-1d", "1.5d", "1D", "1day", "99999999999999999d"] {
+            assert_eq!(lifetime(text), None, "{text}");
+        }
+        assert_eq!(duration("1d"), None);
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,20}") {
-            let _ = (duration(&text), size(&text));
+            let _ = (duration(&text), size(&text), lifetime(&text));
         }
 
         #[test]
         fn what_is_written_is_read(number in 0_u64..1_000_000_000) {
             prop_assert_eq!(duration(&format!("{number}ms")), Some(Duration::from_millis(number)));
             prop_assert_eq!(size(&format!("{number}KiB")), Some(number * 1024));
+            let days = Duration::from_secs(number * 86_400);
+            prop_assert_eq!(lifetime(&format!("{number}d")), Some(days));
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod forwarded;
 mod head;
 mod reply;
 
+pub use chunked::Chunked;
 pub use conversation::{Conversation, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
 pub use head::Head;

@@ -20,7 +20,7 @@ impl Secret {
     }
 
     /// The bytes themselves; only for signing and verifying.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 

@@ -7,6 +7,11 @@ mod support;
 
 mod addresses;
 mod broadcast;
+mod cli_broadcast;
+mod cli_inspect;
+mod cli_listen;
+mod cli_operations;
+mod cli_token;
 mod crowd;
 mod demo;
 mod frames;

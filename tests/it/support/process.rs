@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -25,6 +25,18 @@ pub struct Launch {
     environment: BTreeMap<OsString, OsString>,
     directory: Directory,
     descriptors: Option<u32>,
+    /// Run by a shell in the binary's place, which it knows as `$BIFROST`.
+    script: Option<String>,
+    input: Input,
+}
+
+/// What is on stdin.
+enum Input {
+    Nothing,
+    /// These bytes, and then the end.
+    Bytes(Vec<u8>),
+    /// What the test writes to the process's `stdin`, until that is dropped.
+    Open,
 }
 
 impl Launch {
@@ -50,6 +62,8 @@ impl Launch {
             environment,
             directory: Directory::fresh(),
             descriptors: None,
+            script: None,
+            input: Input::Nothing,
         }
     }
 
@@ -84,39 +98,65 @@ impl Launch {
         self
     }
 
+    /// A pipeline, where the binary is `$BIFROST`.
+    pub fn script(mut self, script: &str) -> Self {
+        self.script = Some(script.into());
+        self.env("BIFROST", env!("CARGO_BIN_EXE_bifrost"))
+    }
+
+    pub fn input(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.input = Input::Bytes(bytes.as_ref().into());
+        self
+    }
+
+    /// Stdin stays open; the test writes to the process's `stdin`.
+    pub fn open_input(mut self) -> Self {
+        self.input = Input::Open;
+        self
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory.path
     }
 
     pub fn spawn(self) -> Process {
         let binary = env!("CARGO_BIN_EXE_bifrost");
-        let mut command = match self.descriptors {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut shell = Command::new("/bin/sh");
-                shell
-                    .arg("-c")
-                    .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
-                    .arg(binary);
-                shell
-            }
+        let shell = |script: &str| {
+            let mut shell = Command::new("/bin/sh");
+            shell.arg("-c").arg(script).arg(binary);
+            shell
+        };
+        let mut command = match (self.descriptors, &self.script) {
+            (_, Some(script)) => shell(script),
+            (None, None) => Command::new(binary),
+            (Some(limit), None) => shell(&format!("ulimit -n {limit}; exec \"$0\" \"$@\"")),
         };
         let mut child = command
             .args(&self.arguments)
             .env_clear()
             .envs(&self.environment)
             .current_dir(&self.directory.path)
-            .stdin(Stdio::null())
+            .stdin(match self.input {
+                Input::Nothing => Stdio::null(),
+                Input::Bytes(_) | Input::Open => Stdio::piped(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("start the binary");
         let alive =
             pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("watch the child");
+        let mut stdin = child.stdin.take();
+        if let Input::Bytes(bytes) = self.input {
+            let mut stdin = stdin.take().expect("stdin is piped");
+            // It may end without having read everything.
+            thread::spawn(move || drop(stdin.write_all(&bytes)));
+        }
         let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
         Process {
             child,
+            stdin,
             alive,
             stdout,
             stderr,
@@ -158,9 +198,23 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Asserts success, and gives the one line on stdout.
+    #[track_caller]
+    pub fn expect_line(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        let line = self.stdout.strip_suffix('\n');
+        let line = line.unwrap_or_else(|| panic!("no line: {self:?}"));
+        assert!(!line.contains('\n'), "more than one line: {self:?}");
+        line
+    }
+}
+
 /// A running binary. It is killed when it goes out of scope, and its log shown if the test failed.
 pub struct Process {
     child: Child,
+    /// Where `open_input` was asked for.
+    pub stdin: Option<ChildStdin>,
     alive: OwnedFd,
     pub stdout: Lines,
     pub stderr: Lines,

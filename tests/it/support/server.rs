@@ -33,6 +33,14 @@ impl Server {
             .start()
     }
 
+    /// A command that speaks to this server, and has its secret.
+    pub fn command(&self, arguments: &[&str]) -> Launch {
+        Launch::bare()
+            .env("JWT_SECRET", token::SECRET)
+            .env("BIFROST_URL", format!("http://{}", self.address))
+            .args(arguments)
+    }
+
     /// A fresh connection for plain HTTP.
     pub fn http(&self) -> Http {
         Http::connect(self.address)

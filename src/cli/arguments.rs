@@ -1,0 +1,178 @@
+//! The arguments of each command, as clap wants to know them.
+
+use std::time::Duration;
+
+use clap::builder::OsStringValueParser;
+use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
+use clap_complete::Shell;
+
+use crate::config::{self, SETTINGS, Setting, URL};
+
+/// No token lives longer: who wants more wants `never`. In days.
+const MAX_LIFETIME: u64 = 36_500;
+
+/// The settings of the server that signing needs too.
+const KEYS: [&str; 2] = ["JWT_SECRET_FILE", "JWT_ALGORITHM"];
+
+/// Every setting of the server that is not a secret.
+pub fn settings(command: Command) -> Command {
+    command.args(SETTINGS.iter().filter_map(setting))
+}
+
+pub fn token_subscribe(command: Command) -> Command {
+    let channels = many("CHANNEL", "Channels that may be listened to, at most 128");
+    keys(command.arg(channels).arg(expires("1h")))
+}
+
+pub fn token_broadcast(command: Command) -> Command {
+    keys(content(command).arg(expires("1m")))
+}
+
+pub fn token_publisher(command: Command) -> Command {
+    let help = "Channels that may be sent to: a name, or with a * at its end all that begin so";
+    keys(command.arg(many("PATTERN", help)).arg(expires("90d")))
+}
+
+pub fn token_inspect(command: Command) -> Command {
+    let token = Arg::new("TOKEN")
+        .default_value("-")
+        .help("The token; - reads it from stdin");
+    keys(command.arg(token))
+}
+
+pub fn broadcast(command: Command) -> Command {
+    let lines = switch("lines", "Send one message for each line on stdin, in order");
+    keys(content(command).arg(lines).args(setting(&URL)))
+}
+
+pub fn listen(command: Command) -> Command {
+    let file = Arg::new("token-file")
+        .long("token-file")
+        .value_name("PATH")
+        .help("Show the token in this file, read anew for each connection; - is stdin");
+    let count = Arg::new("count")
+        .long("count")
+        .value_name("NUMBER")
+        .value_parser(value_parser!(u64).range(1..))
+        .help("End after so many messages");
+    let raw = switch("raw", "Print messages to the byte, line breaks and all");
+    let channels = many("CHANNEL", "Channels to listen to, at most 128").required(false);
+    let who = ArgGroup::new("who").args(["CHANNEL", "token-file"]);
+    keys(
+        command
+            .args([channels, file, count, raw])
+            .group(who.required(true))
+            .args(setting(&URL)),
+    )
+}
+
+pub fn health(command: Command) -> Command {
+    let live = switch(
+        "live",
+        "Ask /healthz: does it serve at all, be it full or draining",
+    );
+    command.arg(live).args(setting(&URL))
+}
+
+pub fn completions(command: Command) -> Command {
+    let shell = Arg::new("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("The shell");
+    command.arg(shell)
+}
+
+fn keys(command: Command) -> Command {
+    let keys = SETTINGS
+        .iter()
+        .filter(|setting| KEYS.contains(&setting.variable));
+    let keys = command.args(keys.filter_map(setting));
+    keys.mut_arg("JWT_SECRET_FILE", |arg| {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        arg.help(help.replace("a file instead", "a file instead, or - for stdin"))
+    })
+}
+
+/// A channel, and the message for it.
+fn content(command: Command) -> Command {
+    let channel = Arg::new("CHANNEL").required(true).help("The channel");
+    let event = option("event", "NAME", "Name of the event");
+    let data = option(
+        "data",
+        "TEXT",
+        "Its data, sent as a string; - reads it from stdin",
+    );
+    let json = option(
+        "json",
+        "OBJECT",
+        "The whole message, sent as it is; - reads it from stdin",
+    );
+    let message = ArgGroup::new("message").args(["event", "json"]);
+    command
+        .args([
+            channel,
+            event,
+            data.requires("event"),
+            json.conflicts_with("data"),
+        ])
+        .group(message.required(true))
+}
+
+fn setting(setting: &Setting) -> Option<Arg> {
+    let help = format!("{} [{}]", setting.help, setting.variable);
+    let arg = Arg::new(setting.variable)
+        .long(setting.flag?)
+        .value_name(setting.value);
+    Some(arg.value_parser(OsStringValueParser::new()).help(help))
+}
+
+fn many(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).required(true).num_args(1..).help(help)
+}
+
+/// An option whose value may begin with a dash.
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    let option = Arg::new(name).long(name).value_name(value);
+    option.allow_hyphen_values(true).help(help)
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    let switch = Arg::new(name).long(name).help(help);
+    switch.action(ArgAction::SetTrue)
+}
+
+fn expires(default: &'static str) -> Arg {
+    Arg::new("expires")
+        .long("expires")
+        .value_name("TIME")
+        .default_value(default)
+        .value_parser(lifetime)
+        .help("How long it is good: 30s, 5m, 1h, 90d; or never")
+}
+
+/// Nothing is for ever.
+fn lifetime(text: &str) -> Result<Option<Duration>, String> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let limits = Duration::from_secs(1)..=Duration::from_secs(MAX_LIFETIME * 24 * 3600);
+    let lifetime = config::lifetime(text).filter(|time| limits.contains(time));
+    lifetime
+        .map(Some)
+        .ok_or_else(|| format!("use a time from 1s to {MAX_LIFETIME}d, such as 5m, or never"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_bounded() {
+        assert_eq!(lifetime("never"), Ok(None));
+        assert_eq!(lifetime("1"), Ok(Some(Duration::from_secs(1))));
+        assert!(lifetime("36500d").is_ok());
+        for text in ["", "0", "999ms", "36501d", "soon", "-1h", "Never"] {
+            assert!(lifetime(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the settings come from: a flag wins over the environment, and that over a `.env`
+//! file in the working directory.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+
+use clap::ArgMatches;
+
+use crate::config::{ConfigError, Given, SETTINGS, Setting, URL, Variables};
+
+const ENV_FILE: &str = ".env";
+/// What a name from that file has behind it in messages.
+const ENV_FILE_SUFFIX: &str = " (in .env)";
+/// What the names of our own variables begin with.
+const PREFIX: &str = "BIFROST_";
+
+/// Collects what was given for each setting, from where it counts most.
+///
+/// # Errors
+/// When there is a `.env` file that can't be read.
+pub fn variables(matches: &ArgMatches) -> Result<Variables, ConfigError> {
+    let file = read_env_file()?;
+    let given = |setting: &'static Setting| {
+        from_flag(setting, matches)
+            .or_else(|| from_environment(setting))
+            .or_else(|| from_file(setting, &file))
+            .map(|given| (setting.variable, given))
+    };
+    Ok(SETTINGS.iter().chain([&URL]).filter_map(given).collect())
+}
+
+fn from_flag(setting: &Setting, matches: &ArgMatches) -> Option<Given> {
+    let name = format!("--{}", setting.flag?);
+    // A command that does not have the flag is no mistake: most settings are of the server.
+    let value = matches.try_get_one::<OsString>(setting.variable).ok()??;
+    given(name, value.clone())
+}
+
+fn from_environment(setting: &Setting) -> Option<Given> {
+    given(setting.variable.into(), std::env::var_os(setting.variable)?)
+}
+
+fn from_file(setting: &Setting, file: &HashMap<String, String>) -> Option<Given> {
+    given(
+        format!("{}{ENV_FILE_SUFFIX}", setting.variable),
+        file.get(setting.variable)?.into(),
+    )
+}
+
+/// An empty value is as good as none, so that what counts less is looked at.
+fn given(name: String, value: OsString) -> Option<Given> {
+    (!value.is_empty()).then_some(Given { name, value })
+}
+
+/// Where a value was found, in a word or two; its name tells.
+pub fn origin(given: &Given) -> &'static str {
+    match given.name.as_str() {
+        name if name.starts_with("--") => "flag",
+        name if name.ends_with(ENV_FILE_SUFFIX) => ENV_FILE,
+        _ => "environment",
+    }
+}
+
+/// Names that begin like a setting, but are none: slips of the pen, as a rule.
+///
+/// # Errors
+/// When there is a `.env` file that can't be read.
+pub fn unknown() -> Result<Vec<String>, ConfigError> {
+    let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let is_unknown = |name: &String| {
+        let mut known = SETTINGS.iter().chain([&URL]);
+        name.starts_with(PREFIX) && !known.any(|setting| setting.variable == name)
+    };
+    let mut names: Vec<_> = environment
+        .chain(read_env_file()?.into_keys())
+        .filter(is_unknown)
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn read_env_file() -> Result<HashMap<String, String>, ConfigError> {
+    let lines = match dotenvy::from_path_iter(ENV_FILE) {
+        Ok(lines) => lines,
+        Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {
+            return Ok(HashMap::new());
+        }
+        Err(_) => return Err(ConfigError::File(format!("{ENV_FILE} can't be read"))),
+    };
+    lines
+        .collect::<Result<_, _>>()
+        .map_err(|error| match error {
+            dotenvy::Error::Io(error) => {
+                ConfigError::File(format!("{ENV_FILE} can't be read: {error}"))
+            }
+            // The line itself is not shown: it may hold the secret.
+            _ => ConfigError::Setting(format!("{ENV_FILE} has a line that is not NAME=value")),
+        })
+}

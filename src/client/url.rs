@@ -1,0 +1,244 @@
+//! Where a server is: `http://host:port/prefix`, of which all but the host may be left out.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+const DEFAULT_PORT: u16 = 80;
+/// Endpoints that people leave at the end of a URL that they have copied.
+const ENDPOINTS: [&str; 2] = ["/broadcast", "/subscribe"];
+
+/// The base of a server's addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// A name or an address; IPv6 without its brackets.
+    host: String,
+    port: u16,
+    /// Empty, or a path without the slash at its end: what a proxy puts before ours.
+    prefix: String,
+}
+
+impl Url {
+    /// Reads a URL; `ws://` is as good as `http://`, since one server speaks both.
+    ///
+    /// # Errors
+    /// What may stand there instead, for a sentence that goes `… is "…"; use …`.
+    pub fn parse(text: &str) -> Result<Url, &'static str> {
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("http://HOST:PORT, such as http://127.0.0.1:3000")?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "ws" => {}
+            "https" | "wss" => {
+                return Err(
+                    "http:// or ws://, since this command speaks no TLS: give the server's own \
+                     port, such as http://127.0.0.1:3000, or send with curl",
+                );
+            }
+            _ => return Err("http:// or ws:// before the host"),
+        }
+        let path_at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(path_at);
+        let (host, port) = split_authority(authority)?;
+        Ok(Url {
+            host: host.into(),
+            port,
+            prefix: prefix(path)?.into(),
+        })
+    }
+
+    /// Where a server with these settings is reached from its own machine: one that
+    /// listens everywhere, over the loopback.
+    pub fn of_server(host: &str, port: u16) -> Url {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = match host.parse() {
+            Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.to_string(),
+            Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Ipv6Addr::LOCALHOST.to_string(),
+            _ => host.into(),
+        };
+        Url {
+            host,
+            port,
+            prefix: String::new(),
+        }
+    }
+
+    /// Every address that the host stands for, to be tried in this order.
+    ///
+    /// # Errors
+    /// When the name does not resolve.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
+    }
+
+    /// Host and port, as the `Host` header has them.
+    pub fn authority(&self) -> String {
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        match self.port {
+            DEFAULT_PORT => host,
+            port => format!("{host}:{port}"),
+        }
+    }
+
+    /// The path of one of the server's endpoints.
+    pub fn path(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.prefix)
+    }
+
+    /// The address of the WebSocket.
+    pub fn websocket(&self) -> String {
+        format!("ws://{}{}", self.authority(), self.path("/subscribe"))
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}{}", self.authority(), self.prefix)
+    }
+}
+
+fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
+    if authority.contains('@') {
+        return Err("a URL without a name and a password");
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("a ] behind the IPv6 address")?;
+            host.parse::<Ipv6Addr>()
+                .map_err(|_| "an IPv6 address between [ and ]")?;
+            (host, port)
+        }
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_part_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if host.is_empty() || !host.chars().all(is_part_of_a_name) {
+        return Err("a host behind the ://, such as 127.0.0.1, [::1] or localhost");
+    }
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => Some(DEFAULT_PORT),
+        None => None,
+        // The standard parser would also take a plus sign.
+        Some(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
+        Some(digits) => digits.parse().ok().filter(|&port| port > 0),
+    };
+    Ok((host, port.ok_or("a port from 1 to 65535 behind the host")?))
+}
+
+fn prefix(path: &str) -> Result<&str, &'static str> {
+    if path.contains(['?', '#']) {
+        return Err("a URL without ? and #");
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a URL without spaces and umlauts; write those as %20 and the like");
+    }
+    let path = path.trim_end_matches('/');
+    let without = ENDPOINTS.iter().find_map(|end| path.strip_suffix(end));
+    Ok(without.unwrap_or(path).trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> (String, String, u16) {
+        let url = Url::parse(text).unwrap();
+        (url.to_string(), url.host, url.port)
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (text, base, host, port) in [
+            ("http://localhost", "http://localhost", "localhost", 80),
+            ("HTTP://a.example:80/", "http://a.example", "a.example", 80),
+            (
+                "ws://10.0.0.1:3000",
+                "http://10.0.0.1:3000",
+                "10.0.0.1",
+                3000,
+            ),
+            ("http://[::1]:3000/", "http://[::1]:3000", "::1", 3000),
+            ("http://h:1/a/b/", "http://h:1/a/b", "h", 1),
+            ("ws://h:1/subscribe", "http://h:1", "h", 1),
+            ("http://h:1/a/broadcast/", "http://h:1/a", "h", 1),
+        ] {
+            assert_eq!(read(text), (base.into(), host.into(), port), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_stand_behind_the_prefix() {
+        let url = Url::parse("http://[::1]:3000/live/").unwrap();
+        assert_eq!(url.path("/broadcast"), "/live/broadcast");
+        assert_eq!(url.websocket(), "ws://[::1]:3000/live/subscribe");
+    }
+
+    #[test]
+    fn what_is_no_url_of_ours_is_refused() {
+        for text in [
+            "",
+            "localhost:3000",
+            "http://",
+            "http://:3000",
+            "http://h:",
+            "http://h:0",
+            "http://h:+1",
+            "http://h:65536",
+            "http://h:80a",
+            "http://user:pass@h",
+            "http://[::1",
+            "http://[::1]3000",
+            "http://[h]:1",
+            "http://a b",
+            "http://h/\r\nX: y",
+            "http://h/ä",
+            "http://h/?q",
+            "http://h#f",
+            "ftp://h",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tls_is_refused_with_the_cure() {
+        for text in ["https://a.example", "wss://a.example/subscribe"] {
+            let cure = Url::parse(text).unwrap_err();
+            assert!(cure.contains("no TLS") && cure.contains("curl"), "{cure}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_reached_over_the_loopback() {
+        for (host, url) in [
+            ("0.0.0.0", "http://127.0.0.1:3000"),
+            ("::", "http://[::1]:3000"),
+            ("[::]", "http://[::1]:3000"),
+            ("192.0.2.1", "http://192.0.2.1:3000"),
+            ("localhost", "http://localhost:3000"),
+        ] {
+            assert_eq!(Url::of_server(host, 3000).to_string(), url);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(http|ws)?(://)?\\PC{0,30}") {
+            let _ = Url::parse(&text);
+        }
+
+        #[test]
+        fn what_is_told_can_be_read_back(
+            host in "[a-z0-9.-]{1,10}|\\[::1\\]",
+            port in prop::option::of(1_u16..),
+            prefix in "(/[a-z]{1,5}){0,3}",
+        ) {
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let url = Url::parse(&format!("http://{host}{port}{prefix}")).unwrap();
+            prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
+        }
+    }
+}
