@@ -1,13 +1,13 @@
 //! The accept loop. It never gives up but for the stop.
 
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::connections::Connections;
+use crate::listener::{Holder, Listener};
 use crate::log::Throttle;
 use crate::reception::Reception;
 use crate::socket::{Socket, wait};
@@ -23,7 +23,7 @@ static FAILURES: Throttle = Throttle::new();
 
 /// Accepts until the stop is raised: whatever fails is logged, and tried again.
 pub fn until_stopped(
-    listener: &TcpListener,
+    listener: &Listener,
     reception: &Reception<Visitor>,
     connections: &Connections,
     stop: &Stop,
@@ -32,6 +32,7 @@ pub fn until_stopped(
         listener,
         reception,
         connections,
+        stop,
         accepted: 0,
     };
     while !stop.is_raised() {
@@ -55,9 +56,10 @@ pub fn until_stopped(
 }
 
 struct Entrance<'a> {
-    listener: &'a TcpListener,
+    listener: &'a Listener,
     reception: &'a Reception<Visitor>,
     connections: &'a Connections,
+    stop: &'a Stop,
     /// Since the start; the number of a connection in the log.
     accepted: u64,
 }
@@ -65,7 +67,7 @@ struct Entrance<'a> {
 impl Entrance<'_> {
     /// Takes everybody in who waits, as long as there is room.
     fn admit_waiting(&mut self) -> io::Result<()> {
-        while self.connections.wait_for_room(Instant::now()) {
+        while self.is_open() && self.connections.wait_for_room(Instant::now()) {
             let (stream, peer) = match self.listener.accept() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 accepted => accepted?,
@@ -81,6 +83,12 @@ impl Entrance<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// After the stop, who waits at our own socket would be turned away, and is better taken
+    /// in; who waits at one that stays is better served by the process that follows.
+    fn is_open(&self) -> bool {
+        !self.stop.is_raised() || self.listener.holder() == Holder::Nobody
     }
 }
 

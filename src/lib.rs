@@ -8,9 +8,10 @@
 //!                  │       ── subscribe ─────────┘           └── outbox ── socket
 //!                  │            ├ session        (one connection's thread: poll, read, end)
 //!                  │            └ event          (what clients say, and are told)
-//!                  ├ accept, reception, connections   (who comes in, and who takes care)
+//!                  ├ listener, accept, reception, connections   (who comes in, who takes care)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
+//!                  ├ systemd    (what the service manager gives us, and is told)
 //!                  └ config, token, json, channel, frame, log, stop   (leaves)
 //! ```
 //!
@@ -35,6 +36,7 @@ pub mod handshake;
 pub mod http;
 pub mod json;
 pub mod line;
+pub mod listener;
 pub mod log;
 pub mod outbox;
 pub mod reception;
@@ -45,4 +47,5 @@ pub mod session;
 pub mod socket;
 pub mod stop;
 pub mod subscribe;
+pub mod systemd;
 pub mod token;

@@ -4,15 +4,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::thread;
 
 use bifrost::cli::{self, Action};
 use bifrost::config::{Config, ConfigError, Given, Variables};
 use bifrost::demo::{self, Demo};
+use bifrost::listener::Listener;
 use bifrost::routes::Front;
 use bifrost::stop::Stop;
+use bifrost::systemd::{activation, notify::Notifier};
 use bifrost::{log as logging, server};
 use log::{error, info, warn};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -26,13 +27,11 @@ const SIGNALLED: i32 = 128;
 
 fn main() -> ExitCode {
     let (action, matches) = cli::parse();
-    let outcome =
-        cli::variables(&matches)
-            .map_err(Failure::from)
-            .and_then(|variables| match action {
-                Action::Serve => serve(&variables),
-                Action::Demo => serve_demo(variables),
-            });
+    let variables = || cli::variables(&matches).map_err(Failure::from);
+    let outcome = match action {
+        Action::Serve => variables().and_then(|variables| serve(&variables)),
+        Action::Demo => variables().and_then(serve_demo),
+    };
     log::logger().flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,7 +45,11 @@ fn main() -> ExitCode {
 fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::from_variables(variables)?;
     let stop = prepare(&config)?;
-    run(listen(&config)?, &config, Front::Welcome, &stop)
+    let listener = match inherit()? {
+        Some(listener) => listener,
+        None => listen(&config)?,
+    };
+    run(listener, &config, Front::Welcome, &stop)
 }
 
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
@@ -94,7 +97,7 @@ fn prepare(config: &Config) -> Result<Stop, Failure> {
     Ok(stop)
 }
 
-fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
+fn run(listener: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
     info!(
         "bifrost version={} pid={}",
         env!("CARGO_PKG_VERSION"),
@@ -104,7 +107,8 @@ fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> Res
         .warnings()
         .iter()
         .for_each(|warning| warn!("{warning}"));
-    server::run(listener, config, front, stop).map_err(Failure::system("can't serve"))
+    let notifier = Notifier::from_environment();
+    server::run(listener, config, front, stop, &notifier).map_err(Failure::system("can't serve"))
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
@@ -125,12 +129,24 @@ fn raise_on_signals(stop: Stop) -> io::Result<()> {
         .map(drop)
 }
 
-fn listen(config: &Config) -> Result<TcpListener, Failure> {
+/// The socket of the service manager, if it gave us one.
+fn inherit() -> Result<Option<Listener>, Failure> {
+    let failure = Failure::system("can't take over the socket of the service manager");
+    let listener = activation::inherited_socket()
+        .and_then(|socket| socket.map(Listener::inherit).transpose())
+        .map_err(failure)?;
+    if listener.is_some() {
+        info!("socket inherited unused=\"HOST, PORT\"");
+    }
+    Ok(listener)
+}
+
+fn listen(config: &Config) -> Result<Listener, Failure> {
     let what = format!(
         "can't listen on HOST {:?}, PORT {}",
         config.host, config.port
     );
-    server::listen(&config.host, config.port).map_err(Failure::system(what))
+    Listener::bind(&config.host, config.port).map_err(Failure::system(what))
 }
 
 fn random_secret() -> io::Result<String> {

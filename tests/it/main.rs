@@ -18,4 +18,5 @@ mod settings;
 mod shutdown;
 mod slow;
 mod subscribe;
+mod systemd;
 mod timing;

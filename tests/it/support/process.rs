@@ -25,6 +25,7 @@ pub struct Launch {
     environment: BTreeMap<OsString, OsString>,
     directory: Directory,
     descriptors: Option<u32>,
+    handed_over: Option<OwnedFd>,
 }
 
 impl Launch {
@@ -50,6 +51,7 @@ impl Launch {
             environment,
             directory: Directory::fresh(),
             descriptors: None,
+            handed_over: None,
         }
     }
 
@@ -84,29 +86,32 @@ impl Launch {
         self
     }
 
+    /// Hands a socket over as systemd does: descriptor 3, and the number of the process in
+    /// `LISTEN_PID`.
+    pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.handed_over = Some(socket.into());
+        self.env("LISTEN_FDS", "1")
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory.path
     }
 
     pub fn spawn(self) -> Process {
-        let binary = env!("CARGO_BIN_EXE_bifrost");
-        let mut command = match self.descriptors {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut shell = Command::new("/bin/sh");
-                shell
-                    .arg("-c")
-                    .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
-                    .arg(binary);
-                shell
-            }
-        };
+        let mut steps = String::new();
+        if let Some(limit) = self.descriptors {
+            steps += &format!("ulimit -n {limit}; ");
+        }
+        if self.handed_over.is_some() {
+            steps += "exec 3<&0 0</dev/null; export LISTEN_PID=$$; ";
+        }
+        let mut command = through_shell(&steps, env!("CARGO_BIN_EXE_bifrost"));
         let mut child = command
             .args(&self.arguments)
             .env_clear()
             .envs(&self.environment)
             .current_dir(&self.directory.path)
-            .stdin(Stdio::null())
+            .stdin(self.handed_over.map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -135,6 +140,17 @@ impl Launch {
             stderr,
         }
     }
+}
+
+/// A command that takes some steps in its process first.
+fn through_shell(steps: &str, binary: &str) -> Command {
+    if steps.is_empty() {
+        return Command::new(binary);
+    }
+    let mut shell = Command::new("/bin/sh");
+    let script = format!("{steps}exec \"$0\" \"$@\"");
+    shell.arg("-c").arg(script).arg(binary);
+    shell
 }
 
 /// How a command ended.
