@@ -27,6 +27,16 @@ Examples:
 Exit status: 0 after SIGTERM or SIGINT, 1 when it can't listen or read a file, 2 when a
 setting is wrong.";
 
+const AFTER_UNIT_HELP: &str = "\
+The service takes the secret from /etc/bifrost/secret and settings from
+/etc/bifrost/bifrost.env; the socket holds the port, so that a restart refuses nobody.
+
+Examples:
+  bifrost unit service > /etc/systemd/system/bifrost.service
+  bifrost unit socket > /etc/systemd/system/bifrost.socket
+
+Exit status: 0, or 1 when stdout can't be written.";
+
 /// What to do.
 #[derive(Debug)]
 pub enum Action {
@@ -34,6 +44,19 @@ pub enum Action {
     Serve,
     /// Serve the demonstration.
     Demo,
+    /// Print unit files.
+    Unit(Unit),
+}
+
+/// Which unit files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The one that runs the server.
+    Service,
+    /// The one that holds its port.
+    Socket,
+    /// Each under its name.
+    Both,
 }
 
 /// Reads the command line; prints help, version or an error and ends the program where
@@ -42,6 +65,7 @@ pub fn parse() -> (Action, ArgMatches) {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("demo", demo)) => (Action::Demo, demo.clone()),
+        Some(("unit", unit)) => (Action::Unit(which_unit(unit)), unit.clone()),
         Some((_, serve)) => (Action::Serve, serve.clone()),
         None => (Action::Serve, matches),
     }
@@ -56,14 +80,30 @@ fn command() -> Command {
         .about("Serve a page to try it with, on 127.0.0.1, with a random secret")
         .args(settings())
         .after_help(AFTER_HELP);
+    let unit = Command::new("unit")
+        .about("Print the unit files for systemd")
+        .arg(
+            Arg::new("unit")
+                .value_parser(["service", "socket"])
+                .help("Only this one [default: both, each under its name]"),
+        )
+        .after_help(AFTER_UNIT_HELP);
     Command::new("bifrost")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Realtime broadcasts to browsers: POST a signed message, every subscriber gets it")
         .args(settings())
-        .subcommands([serve, demo])
+        .subcommands([serve, demo, unit])
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
         .after_help(AFTER_HELP)
+}
+
+fn which_unit(matches: &ArgMatches) -> Unit {
+    match matches.get_one::<String>("unit").map(String::as_str) {
+        Some("service") => Unit::Service,
+        Some(_) => Unit::Socket,
+        None => Unit::Both,
+    }
 }
 
 fn settings() -> impl Iterator<Item = Arg> {

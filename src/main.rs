@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use bifrost::cli::{self, Action};
+use bifrost::cli::{self, Action, Unit};
 use bifrost::config::{Config, ConfigError, Given, Variables};
 use bifrost::demo::{self, Demo};
 use bifrost::listener::Listener;
 use bifrost::routes::Front;
 use bifrost::stop::Stop;
-use bifrost::systemd::{activation, notify::Notifier};
+use bifrost::systemd::{self, activation, notify::Notifier};
 use bifrost::{log as logging, server};
 use log::{error, info, warn};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match action {
         Action::Serve => variables().and_then(|variables| serve(&variables)),
         Action::Demo => variables().and_then(serve_demo),
+        Action::Unit(unit) => print_unit(unit),
     };
     log::logger().flush();
     match outcome {
@@ -147,6 +148,21 @@ fn listen(config: &Config) -> Result<Listener, Failure> {
         config.host, config.port
     );
     Listener::bind(&config.host, config.port).map_err(Failure::system(what))
+}
+
+fn print_unit(unit: Unit) -> Result<(), Failure> {
+    let both = || {
+        let (service, socket) = (systemd::SERVICE_UNIT, systemd::SOCKET_UNIT);
+        format!("# bifrost.service\n{service}\n# bifrost.socket\n{socket}")
+    };
+    let text = match unit {
+        Unit::Service => systemd::SERVICE_UNIT.into(),
+        Unit::Socket => systemd::SOCKET_UNIT.into(),
+        Unit::Both => both(),
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(Failure::system("can't write to stdout"))
 }
 
 fn random_secret() -> io::Result<String> {

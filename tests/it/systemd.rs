@@ -1,8 +1,9 @@
 //! What a service manager gives the server and hears from it: readiness, counts, the watchdog,
-//! a socket that outlives the process.
+//! a socket that outlives the process, and the units that ask for all this.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -355,4 +356,37 @@ fn no_broadcast_fails_over_restarts() {
         streams.iter().for_each(|stream| stream.go_on_for(30));
     }
     streams.into_iter().for_each(Stream::end);
+}
+
+fn unit(arguments: &[&str]) -> String {
+    let outcome = Launch::bare().args(&["unit"]).args(arguments).run();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    outcome.stdout
+}
+
+#[test]
+fn units_are_printed_as_they_are_in_the_repository() {
+    let (service, socket) = (unit(&["service"]), unit(&["socket"]));
+    assert_eq!(service, include_str!("../../src/systemd/bifrost.service"));
+    assert_eq!(socket, include_str!("../../src/systemd/bifrost.socket"));
+    let both = unit(&[]);
+    assert_eq!(
+        both,
+        format!("# bifrost.service\n{service}\n# bifrost.socket\n{socket}")
+    );
+    Launch::bare()
+        .args(&["unit", "timer"])
+        .run()
+        .expect_refusal(2, &["timer", "service", "socket"]);
+}
+
+#[test]
+fn unit_gives_the_server_longer_to_stop_than_it_takes() {
+    let help = Command::new(env!("CARGO_BIN_EXE_bifrost"))
+        .arg("--help")
+        .output()
+        .expect("run the binary");
+    let help = String::from_utf8(help.stdout).expect("help is UTF-8");
+    assert!(help.contains("For shutting down [default: 10s] [BIFROST_DRAIN_TIMEOUT]"));
+    assert!(unit(&["service"]).contains("\nTimeoutStopSec=15s\n"));
 }
