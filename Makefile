@@ -7,9 +7,31 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
 CARGO         := cargo
+CARGO_HOME    ?= $(HOME)/.cargo
+VERSION       := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+# What the release binary is built with. Where sources lie on this machine is kept out of it,
+# so that two builds are the same to the byte.
+RELEASE_FLAGS := '-Ctarget-feature=+crt-static' \
+  '--remap-path-prefix=$(CURDIR)=/bifrost' '--remap-path-prefix=$(CARGO_HOME)=/cargo'
+# The time that all files of a release get: that of the last commit, or of the changelog.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+
+# Where `make install` puts things; DESTDIR goes in front of all of them.
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SHARE       = $(DESTDIR)$(PREFIX)/share
+MAN_PAGE    = $(SHARE)/man/man1/bifrost.1
+COMPLETIONS = $(SHARE)/bash-completion/completions/bifrost $(SHARE)/zsh/site-functions/_bifrost \
+  $(SHARE)/fish/vendor_completions.d/bifrost.fish
+UNITS       = $(DESTDIR)$(UNITDIR)/bifrost.service $(DESTDIR)$(UNITDIR)/bifrost.socket
+# Prints its man page and completions: another one than is installed, where that can't run.
+SPEAKER    ?= $(STATIC_BINARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers release clean need-cargo
+.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers static release install \
+  uninstall clean need-cargo
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,10 +66,36 @@ bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs 
 	tests/bench/peers/install
 	$(CARGO) bench --locked --bench bench -- --scenario peers $(BENCH)
 
-release: need-cargo ## Build the static binary, and prove that it is one
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(STATIC_TARGET)
+static: need-cargo ## Build the static binary, and prove that it is one
+	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RELEASE_FLAGS) | sed 's/.$$//')" \
+	  $(CARGO) build --release --locked --target $(STATIC_TARGET)
 	@ldd $(STATIC_BINARY) 2>&1 | tee /dev/stderr | grep -Eq 'statically linked|not a dynamic executable'
 	@ls -l $(STATIC_BINARY)
+
+release: static ## Pack it: an archive and a Debian package in target/dist
+	rm -rf target/dist
+	src/dist/pack $(VERSION) target/dist SPEAKER="$(SPEAKER)"
+	@cd target/dist && sha256sum *
+
+install: ## Install what `make static` built: PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc
+	@test -x $(STATIC_BINARY) || { echo "$(STATIC_BINARY) is missing; build it with \`make static\`"; exit 1; }
+	install -D -m 755 $(STATIC_BINARY) "$(DESTDIR)$(PREFIX)/bin/bifrost"
+	install -d $(dir $(MAN_PAGE) $(COMPLETIONS) $(UNITS)) "$(DESTDIR)$(SYSCONFDIR)/bifrost"
+	$(SPEAKER) man >$(MAN_PAGE)
+	$(SPEAKER) completions bash >$(word 1,$(COMPLETIONS))
+	$(SPEAKER) completions zsh >$(word 2,$(COMPLETIONS))
+	$(SPEAKER) completions fish >$(word 3,$(COMPLETIONS))
+	sed 's#/usr/local/bin/#$(PREFIX)/bin/#; s#/etc/bifrost/#$(SYSCONFDIR)/bifrost/#' \
+	  src/systemd/bifrost.service >$(word 1,$(UNITS))
+	cp src/systemd/bifrost.socket $(word 2,$(UNITS))
+	chmod 644 $(MAN_PAGE) $(COMPLETIONS) $(UNITS)
+	test -e "$(DESTDIR)$(SYSCONFDIR)/bifrost/bifrost.env" || \
+	  install -m 644 src/dist/bifrost.env "$(DESTDIR)$(SYSCONFDIR)/bifrost/bifrost.env"
+	@echo "next: put a secret into $(SYSCONFDIR)/bifrost/secret, mode 600; systemctl enable --now bifrost"
+
+uninstall: ## Remove what `make install` put there, but not the settings and the secret
+	rm -f "$(DESTDIR)$(PREFIX)/bin/bifrost" $(MAN_PAGE) $(COMPLETIONS) $(UNITS)
+	@echo "left: $(SYSCONFDIR)/bifrost"
 
 clean: ## Remove what was built
 	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts tests/bench/peers/node_modules \

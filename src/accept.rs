@@ -1,7 +1,6 @@
 //! The accept loop. It never gives up but for the stop.
 
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
@@ -9,6 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::addresses::Addresses;
 use crate::connections::Connections;
+use crate::listener::{Holder, Listener};
 use crate::log::Throttle;
 use crate::reception::Reception;
 use crate::socket::{Socket, Wait, wait};
@@ -24,7 +24,7 @@ static FAILURES: Throttle = Throttle::new();
 
 /// Accepts until the stop is raised: whatever fails is logged, and tried again.
 pub fn until_stopped(
-    listener: &TcpListener,
+    listener: &Listener,
     reception: &Reception<Visitor>,
     connections: &Connections,
     addresses: &Addresses,
@@ -35,6 +35,7 @@ pub fn until_stopped(
         reception,
         connections,
         addresses,
+        stop,
     };
     while !stop.is_raised() {
         let mut fds = [
@@ -60,10 +61,11 @@ pub fn until_stopped(
 }
 
 struct Entrance<'a> {
-    listener: &'a TcpListener,
+    listener: &'a Listener,
     reception: &'a Reception<Visitor>,
     connections: &'a Connections,
     addresses: &'a Addresses,
+    stop: &'a Stop,
 }
 
 /// How it looks at the door when nobody more was let in.
@@ -78,6 +80,9 @@ impl Entrance<'_> {
     /// Takes everybody in who waits, as long as there is a place.
     fn admit_waiting(&self) -> io::Result<Entry> {
         loop {
+            if !self.is_open() {
+                return Ok(Entry::Free);
+            }
             if !self.connections.has_place() {
                 let mut fds = [PollFd::new(self.listener, PollFlags::IN)];
                 if wait(&mut fds, Some(Instant::now()))? == Wait::TimedOut {
@@ -102,6 +107,12 @@ impl Entrance<'_> {
                 stay: self.addresses.enter(peer),
             })?;
         }
+    }
+
+    /// After the stop, who waits at our own socket would be turned away, and is better taken
+    /// in; who waits at one that stays is better served by the process that follows.
+    fn is_open(&self) -> bool {
+        !self.stop.is_raised() || self.listener.holder() == Holder::Nobody
     }
 }
 

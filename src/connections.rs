@@ -204,11 +204,25 @@ impl Guest {
     /// Counts a request as under way for as long as the guard lives; nothing when the
     /// connection was asked to leave before.
     pub fn begin_work(&self) -> Option<Work> {
-        if !self.presence.set(Standing::AtWork) {
+        if !self.presence.set(Standing::Arriving) {
             return None;
         }
         self.connections.0.guests.lock().at_work += 1;
         Some(Work(self.clone()))
+    }
+}
+
+impl Work {
+    /// Says that the request is there whole, and will be answered; nothing when the
+    /// connection was asked to leave before.
+    pub fn whole(&self) -> Option<()> {
+        self.0.presence.set(Standing::AtWork).then_some(())
+    }
+
+    /// Says that nothing more will be read of the request: what is left is to see that the
+    /// answer arrives, and somebody else may need the place.
+    pub fn turned_away(&self) {
+        self.0.presence.set(Standing::Arriving);
     }
 }
 
@@ -303,7 +317,9 @@ mod tests {
         let connections = Connections::new(2);
         let busy = |_| {
             let (slot, peer) = admit(&connections);
-            (slot.guest().begin_work().unwrap(), slot, peer)
+            let work = slot.guest().begin_work().unwrap();
+            work.whole().unwrap();
+            (work, slot, peer)
         };
         let mut slots: Vec<_> = (0..2).map(busy).collect();
         assert!(connections.has_room());
@@ -329,7 +345,8 @@ mod tests {
         }
         // The fresh one has waited longer than the one that was answered just now.
         let (newcomer, _peer) = admit(&connections);
-        let work = newcomer.guest().begin_work();
+        let work = newcomer.guest().begin_work().unwrap();
+        work.whole().unwrap();
         assert!(connections.make_room() && idle.begin_work().is_none());
         assert!(guests[2].0.guest().begin_work().is_none());
         assert_eq!(guests[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
@@ -344,7 +361,10 @@ mod tests {
         let guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
         let _busy: Vec<_> = guests[..2]
             .iter()
-            .map(|(slot, _)| slot.guest().begin_work())
+            .map(|(slot, _)| {
+                let work = slot.guest().begin_work().unwrap();
+                work.whole().map(|()| work)
+            })
             .collect();
         assert!(!connections.has_room() && !connections.make_room());
         assert!(guests[2].0.guest().begin_work().is_some());
@@ -355,7 +375,8 @@ mod tests {
         let connections = Connections::new(1);
         let (slot, mut peer) = admit(&connections);
         let (newcomer, _peer) = admit(&connections);
-        let _work = newcomer.guest().begin_work();
+        let work = newcomer.guest().begin_work().unwrap();
+        work.whole().unwrap();
         peer.write_all(b"GET").unwrap();
         while !slot.guest().presence.has_input() {}
         assert!(!connections.make_room());

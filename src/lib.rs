@@ -11,9 +11,10 @@
 //!                  │            ├ session        (one connection's thread: poll, read, end)
 //!                  │            ├ heartbeat      (one thread that pings them all)
 //!                  │            └ event          (what clients say, and are told)
-//!                  ├ accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
+//!                  ├ listener, accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
+//!                  ├ systemd    (what the service manager gives us, and is told)
 //!                  └ config, token, json, channel, counts, frame, log, stop   (leaves)
 //! ```
 //!
@@ -43,6 +44,7 @@ pub mod heartbeat;
 pub mod http;
 pub mod json;
 pub mod line;
+pub mod listener;
 pub mod log;
 pub mod outbox;
 pub mod presence;
@@ -54,4 +56,5 @@ pub mod session;
 pub mod socket;
 pub mod stop;
 pub mod subscribe;
+pub mod systemd;
 pub mod token;

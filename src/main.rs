@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::thread;
 
@@ -13,8 +12,10 @@ use bifrost::commands::{self, Failure, Status};
 use bifrost::config::{Config, Given, Variables};
 use bifrost::counts;
 use bifrost::demo::{self, Demo};
+use bifrost::listener::Listener;
 use bifrost::routes::Front;
 use bifrost::stop::Stop;
+use bifrost::systemd::{activation, notify::Notifier};
 use bifrost::{log as logging, server};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -56,13 +57,18 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
         Action::Health(probe) => commands::health(&settings()?, *probe),
         Action::Completions(shell) => commands::completions(*shell),
         Action::Man => commands::man(),
+        Action::Unit(unit) => commands::unit(*unit),
     }
 }
 
 fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::from_variables(variables)?;
     let stop = prepare(&config)?;
-    run(listen(&config)?, &config, Front::Welcome, &stop)
+    let listener = match inherit()? {
+        Some(listener) => listener,
+        None => listen(&config)?,
+    };
+    run(listener, &config, Front::Welcome, &stop)
 }
 
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
@@ -115,7 +121,7 @@ fn stop_on_signals() -> Result<Stop, Failure> {
     Ok(stop)
 }
 
-fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
+fn run(listener: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
     info!(
         "bifrost version={} pid={}",
         env!("CARGO_PKG_VERSION"),
@@ -125,7 +131,8 @@ fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> Res
         .warnings()
         .iter()
         .for_each(|warning| warn!("{warning}"));
-    server::run(listener, config, front, stop).map_err(Failure::system("can't serve"))
+    let notifier = Notifier::from_environment();
+    server::run(listener, config, front, stop, &notifier).map_err(Failure::system("can't serve"))
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
@@ -146,12 +153,24 @@ fn raise_on_signals(stop: Stop) -> io::Result<()> {
         .map(drop)
 }
 
-fn listen(config: &Config) -> Result<TcpListener, Failure> {
+/// The socket of the service manager, if it gave us one.
+fn inherit() -> Result<Option<Listener>, Failure> {
+    let failure = Failure::system("can't take over the socket of the service manager");
+    let listener = activation::inherited_socket()
+        .and_then(|socket| socket.map(Listener::inherit).transpose())
+        .map_err(failure)?;
+    if listener.is_some() {
+        info!("socket inherited unused=\"HOST, PORT\"");
+    }
+    Ok(listener)
+}
+
+fn listen(config: &Config) -> Result<Listener, Failure> {
     let what = format!(
         "can't listen on HOST {:?}, PORT {}",
         config.host, config.port
     );
-    server::listen(&config.host, config.port).map_err(Failure::system(what))
+    Listener::bind(&config.host, config.port).map_err(Failure::system(what))
 }
 
 fn default(value: String) -> Given {

@@ -22,7 +22,9 @@ const STANDING_BITS: u32 = 3;
 pub enum Standing {
     /// Nothing has come from it yet.
     Fresh,
-    /// A request has begun to come and is not answered.
+    /// A request has begun to come, and is not there whole.
+    Arriving,
+    /// A request is there, and is not answered.
     AtWork,
     /// Between two requests.
     Idle,
@@ -72,12 +74,13 @@ impl Presence {
         let _ = self.outbox.set(outbox); // it is given once
     }
 
-    /// Since when it has waited for nothing, if it may be asked to leave: it has no request
-    /// under way, and has not shown a good token.
+    /// Since when it has been idle, if it may be asked to leave: it has not asked for anything
+    /// whole that is not answered, and has not shown a good token. Who sends half a request is
+    /// no better than who sends none.
     pub fn idle_since(&self) -> Option<Instant> {
         let word = self.word.load(Ordering::Acquire);
         match Self::standing_in(word) {
-            Standing::Idle | Standing::Fresh | Standing::Unauthenticated => {
+            Standing::Idle | Standing::Fresh | Standing::Arriving | Standing::Unauthenticated => {
                 Some(self.opened + Duration::from_micros(word >> STANDING_BITS))
             }
             Standing::AtWork | Standing::Subscriber | Standing::Leaving => None,
@@ -129,10 +132,11 @@ impl Presence {
     fn standing_in(word: u64) -> Standing {
         match word & Self::MASK {
             0 => Standing::Fresh,
-            1 => Standing::AtWork,
-            2 => Standing::Idle,
-            3 => Standing::Unauthenticated,
-            4 => Standing::Subscriber,
+            1 => Standing::Arriving,
+            2 => Standing::AtWork,
+            3 => Standing::Idle,
+            4 => Standing::Unauthenticated,
+            5 => Standing::Subscriber,
             _ => Standing::Leaving,
         }
     }

@@ -1,12 +1,10 @@
 //! The server: puts the house together, opens it, and sees everybody out.
 
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
-use rustix::net::{listen as set_backlog, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::accept;
@@ -15,22 +13,18 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
+use crate::listener::Listener;
 use crate::log::Throttle;
 use crate::outbox::QueueTotal;
 use crate::reception::Reception;
-use crate::registry::Registry;
+use crate::registry::{Registry, Stats};
 use crate::routes::{Answer, Front, Routes};
 use crate::session;
 use crate::stop::Stop;
 use crate::subscribe::{self, Terms, Visitor};
+use crate::systemd::{notify::Notifier, pulse};
 use crate::token::Verifier;
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 4096;
-/// What the kernel may hold for a peer that does not read, in bytes; it takes this twice.
-/// Left to itself it would grow to 4 MiB each, and call a socket writable only when a third
-/// of that is free.
-const SEND_BUFFER: usize = 128 * 1024;
 /// Stack of a connection's first thread, in bytes, of which it touches about 24 KiB.
 ///
 /// Over four times that of a subscriber's thread: glibc keeps the stacks of ended threads
@@ -44,40 +38,44 @@ const STOPPING_GRACE: Duration = Duration::from_secs(1);
 
 static TOO_MANY: Throttle = Throttle::new();
 
-/// Binds a listener whose options its connections inherit.
-///
-/// # Errors
-/// When the name does not resolve, or the address can't be bound.
-pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let listener = TcpListener::bind(&addresses[..])?;
-    set_backlog(&listener, BACKLOG)?;
-    sockopt::set_tcp_nodelay(&listener, true)?;
-    sockopt::set_socket_keepalive(&listener, true)?;
-    sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// Serves until `stop` is raised and everybody has left, at the latest after the drain
 /// time limit.
 ///
 /// # Errors
 /// When the listener is not one, or no thread can be had.
-pub fn run(listener: TcpListener, config: &Config, front: Front, stop: &Stop) -> io::Result<()> {
+pub fn run(
+    listener: Listener,
+    config: &Config,
+    front: Front,
+    stop: &Stop,
+    notifier: &Notifier,
+) -> io::Result<()> {
     let connections = Connections::new(connection_limit(config.max_connections));
     let house = House::new(config, front, connections.clone(), stop)?;
     let addresses = house.addresses.clone();
+    let registry = house.routes.registry.clone();
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
-    info!("listening addr={}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    info!("listening addr={address}");
+    pulse::start(
+        notifier.clone(),
+        address,
+        move || status(registry.stats()),
+        stop.clone(),
+    )?;
     accept::until_stopped(&listener, &reception, &connections, &addresses, stop);
     drop(listener);
+    notifier.stopping(config.timeouts.drain);
     see_out(&connections, stop, config.timeouts.drain);
     Ok(())
+}
+
+/// The line that `systemctl status` shows.
+fn status(stats: Stats) -> String {
+    format!(
+        "connected: {}, channels: {}, deliveries: {}",
+        stats.connected, stats.channels, stats.deliveries
+    )
 }
 
 /// Waits for the subscribers and for requests under way, and logs how it ended. Who is only

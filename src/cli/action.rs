@@ -29,6 +29,19 @@ pub enum Action {
     Completions(Shell),
     /// Print the man page.
     Man,
+    /// Print unit files.
+    Unit(Unit),
+}
+
+/// Which unit files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The one that runs the server.
+    Service,
+    /// The one that holds its port.
+    Socket,
+    /// Each under its name.
+    Both,
 }
 
 /// A text that is given on the command line, or as `-` on stdin.

@@ -82,6 +82,13 @@ pub fn completions(command: Command) -> Command {
     command.arg(shell)
 }
 
+pub fn unit(command: Command) -> Command {
+    let unit = Arg::new("UNIT")
+        .value_parser(["service", "socket"])
+        .help("Only this one [default: both, each under its name]");
+    command.arg(unit)
+}
+
 fn keys(command: Command) -> Command {
     let keys = SETTINGS
         .iter()

@@ -189,3 +189,13 @@ Examples:
   bifrost man > /usr/local/share/man/man1/bifrost.1
 
 Exit status: 0 when done, 1 when it can't be written.";
+
+pub const UNIT: &str = "\
+The service takes the secret from /etc/bifrost/secret and settings from
+/etc/bifrost/bifrost.env; the socket holds the port, so that a restart refuses nobody.
+
+Examples:
+  bifrost unit service > /etc/systemd/system/bifrost.service
+  bifrost unit socket > /etc/systemd/system/bifrost.socket
+
+Exit status: 0 when done, 1 when it can't be written.";

@@ -12,7 +12,7 @@ use clap::{ArgMatches, Command};
 
 pub use action::{
     Action, Broadcast, Content, Credentials, Form, Grant, Listen, Message, Probe, Right, Text,
-    Times,
+    Times, Unit,
 };
 pub use variables::{origin, unknown, variables};
 
@@ -99,6 +99,13 @@ const COMMANDS: &[Entry] = &[
         help: help::MAN,
         shape: |command| command,
         read: |_| Action::Man,
+    },
+    Entry {
+        name: "unit",
+        about: "Print the unit files for systemd",
+        help: help::UNIT,
+        shape: arguments::unit,
+        read: read::unit,
     },
 ];
 

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     Action, Broadcast, Content, Credentials, Form, Grant, Listen, Message, Probe, Right, Text,
-    Times,
+    Times, Unit,
 };
 
 pub fn token_subscribe(matches: &ArgMatches) -> Action {
@@ -61,6 +61,15 @@ pub fn health(matches: &ArgMatches) -> Action {
 pub fn completions(matches: &ArgMatches) -> Action {
     let shell = matches.get_one::<Shell>("SHELL");
     Action::Completions(*shell.expect("clap has seen to it"))
+}
+
+pub fn unit(matches: &ArgMatches) -> Action {
+    let unit = matches.get_one::<String>("UNIT").map(String::as_str);
+    Action::Unit(match unit {
+        Some("service") => Unit::Service,
+        Some(_) => Unit::Socket,
+        None => Unit::Both,
+    })
 }
 
 fn token(matches: &ArgMatches, right: Right) -> Action {

@@ -6,6 +6,7 @@ use super::input::of_server;
 use super::{Failure, Status, output};
 use crate::cli;
 use crate::config::{Config, ConfigError, Keys, SETTINGS, Setting, Variables};
+use crate::listener::Listener;
 use crate::server;
 
 /// What the names of the settings that hold or lead to a secret begin with.
@@ -31,7 +32,7 @@ pub fn run(variables: &Variables) -> Result<Status, Failure> {
     // The port may be the running server's; whether the address is this machine's is seen
     // with any port.
     let what = format!("can't listen on HOST {:?}", config.host);
-    server::listen(&config.host, 0).map_err(Failure::system(what))?;
+    Listener::bind(&config.host, 0).map_err(Failure::system(what))?;
     Ok(Status::Good)
 }
 

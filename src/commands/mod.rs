@@ -17,6 +17,7 @@ mod outcome;
 mod output;
 mod secret;
 mod token;
+mod unit;
 
 pub use broadcast::run as broadcast;
 pub use check::run as check;
@@ -28,3 +29,4 @@ pub use man::run as man;
 pub use outcome::{Failure, Status};
 pub use secret::{random as random_secret, run as secret};
 pub use token::run as token;
+pub use unit::run as unit;

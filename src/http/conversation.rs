@@ -57,7 +57,7 @@ enum Phase {
     /// Nothing has come on this connection yet.
     Fresh,
     /// A request has begun to come, and is not answered.
-    UnderWay(#[expect(dead_code, reason = "counts until it is dropped")] Work),
+    UnderWay(Work),
     /// One request is answered, and no other has begun. The thread sleeps in `recv`, which
     /// a busy publisher's connection does for every request: a `poll` before it would cost a
     /// tenth of the whole broadcast.
@@ -90,7 +90,7 @@ impl Conversation {
                 return Next::Over;
             }
             match self.decoder.advance(&mut self.input) {
-                Ok(Progress::Whole(request)) => return Next::Request(request),
+                Ok(Progress::Whole(request)) => return self.take(request),
                 Ok(Progress::AwaitsContinue) => {
                     if self
                         .socket
@@ -106,6 +106,13 @@ impl Conversation {
             if let Some(end) = self.receive() {
                 return end;
             }
+        }
+    }
+
+    fn take(&self, request: Request) -> Next {
+        match &self.phase {
+            Phase::UnderWay(work) if work.whole().is_none() => Next::Over, // asked to leave
+            _ => Next::Request(request),
         }
     }
 
@@ -132,6 +139,9 @@ impl Conversation {
 
     /// Turns away what could not be read, and ends the conversation so that the answer arrives.
     pub fn refuse(&mut self, refusal: Refusal) {
+        if let Phase::UnderWay(work) = &self.phase {
+            work.turned_away();
+        }
         let answer = Reply::from(refusal).encode_unasked();
         if self.socket.send_all(&answer, self.limits.write).is_ok() {
             self.socket.linger(self.limits.write);

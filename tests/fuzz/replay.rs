@@ -18,13 +18,13 @@ fn replay(target: &str, check: fn(&[u8])) {
         .join("tests/fuzz/seeds")
         .join(target);
     let seeds = fs::read_dir(&folder).expect("a folder of seeds");
-    let mut paths: Vec<_> = seeds.map(|seed| seed.unwrap().path()).collect();
+    let mut paths: Vec<_> = seeds.map(|seed| seed.expect("a seed").path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{folder:?} has no seeds");
     let failed: Vec<_> = paths
         .iter()
         .filter(|path| {
-            let seed = fs::read(path).unwrap();
+            let seed = fs::read(path).expect("a seed that can be read");
             catch_unwind(|| check(&seed)).is_err()
         })
         .collect();

@@ -8,7 +8,7 @@ use crate::support::server::Server;
 use crate::support::token::SECRET;
 
 /// Every command that there is.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["serve"],
     &["demo"],
     &["token"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["health"],
     &["completions"],
     &["man"],
+    &["unit"],
 ];
 
 fn check() -> Launch {

@@ -25,4 +25,5 @@ mod settings;
 mod shutdown;
 mod slow;
 mod subscribe;
+mod systemd;
 mod timing;

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 pub mod http;
+pub mod manager;
 pub mod process;
 pub mod raw;
 pub mod server;

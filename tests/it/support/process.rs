@@ -28,6 +28,7 @@ pub struct Launch {
     /// Run by a shell in the binary's place, which it knows as `$BIFROST`.
     script: Option<String>,
     input: Input,
+    handed_over: Option<OwnedFd>,
 }
 
 /// What is on stdin.
@@ -64,6 +65,7 @@ impl Launch {
             descriptors: None,
             script: None,
             input: Input::Nothing,
+            handed_over: None,
         }
     }
 
@@ -115,30 +117,43 @@ impl Launch {
         self
     }
 
+    /// Hands a socket over as systemd does: descriptor 3, and the number of the process in
+    /// `LISTEN_PID`.
+    pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.handed_over = Some(socket.into());
+        self.env("LISTEN_FDS", "1")
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory.path
     }
 
     pub fn spawn(self) -> Process {
         let binary = env!("CARGO_BIN_EXE_bifrost");
-        let shell = |script: &str| {
-            let mut shell = Command::new("/bin/sh");
-            shell.arg("-c").arg(script).arg(binary);
-            shell
-        };
-        let mut command = match (self.descriptors, &self.script) {
-            (_, Some(script)) => shell(script),
-            (None, None) => Command::new(binary),
-            (Some(limit), None) => shell(&format!("ulimit -n {limit}; exec \"$0\" \"$@\"")),
+        let mut steps = String::new();
+        if let Some(limit) = self.descriptors {
+            steps += &format!("ulimit -n {limit}; ");
+        }
+        if self.handed_over.is_some() {
+            steps += "exec 3<&0 0</dev/null; export LISTEN_PID=$$; ";
+        }
+        let mut command = match &self.script {
+            Some(script) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(script).arg(binary);
+                shell
+            }
+            None => through_shell(&steps, binary),
         };
         let mut child = command
             .args(&self.arguments)
             .env_clear()
             .envs(&self.environment)
             .current_dir(&self.directory.path)
-            .stdin(match self.input {
-                Input::Nothing => Stdio::null(),
-                Input::Bytes(_) | Input::Open => Stdio::piped(),
+            .stdin(match (self.handed_over, &self.input) {
+                (Some(socket), _) => Stdio::from(socket),
+                (None, Input::Nothing) => Stdio::null(),
+                (None, Input::Bytes(_) | Input::Open) => Stdio::piped(),
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -175,6 +190,17 @@ impl Launch {
             stderr,
         }
     }
+}
+
+/// A command that takes some steps in its process first.
+fn through_shell(steps: &str, binary: &str) -> Command {
+    if steps.is_empty() {
+        return Command::new(binary);
+    }
+    let mut shell = Command::new("/bin/sh");
+    let script = format!("{steps}exec \"$0\" \"$@\"");
+    shell.arg("-c").arg(script).arg(binary);
+    shell
 }
 
 /// How a command ended.

@@ -1,0 +1,124 @@
+//! Knocks at the server's own door as a client would, and wants an answer in time.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+/// Whatever the status: a refusal, as of one address too many, is an answer too.
+const GOOD: &[u8] = b"HTTP/1.1 ";
+
+/// Asks for `/healthz` on a new connection to a server that listens on `server`.
+///
+/// # Errors
+/// `TimedOut` when there is no answer within `limit`; others when the server can't be
+/// reached or does not speak HTTP.
+pub fn ask(server: SocketAddr, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    let mut stream = connect(server, deadline)?;
+    stream.set_write_timeout(Some(left(deadline)?))?;
+    stream.write_all(REQUEST)?;
+    let mut answer = [0; GOOD.len()];
+    let mut length = 0;
+    while length < answer.len() {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut answer[length..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => length += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match answer == GOOD {
+        true => Ok(()),
+        false => Err(ErrorKind::InvalidData.into()),
+    }
+}
+
+fn connect(server: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+    let mut outcome = Err(ErrorKind::AddrNotAvailable.into());
+    for address in doors(server) {
+        outcome = TcpStream::connect_timeout(&address, left(deadline)?);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Where this machine reaches a listener: one on all addresses is asked on the loopback, and
+/// one on `::` is on IPv4 too, where there may be no IPv6.
+fn doors(server: SocketAddr) -> Vec<SocketAddr> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
+    match server {
+        _ if !server.ip().is_unspecified() => vec![server],
+        SocketAddr::V4(_) => vec![v4],
+        SocketAddr::V6(_) => vec![v6, v4],
+    }
+}
+
+/// What is left of the time, never nothing: the standard library takes that for no limit.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    deadline
+        .checked_duration_since(Instant::now())
+        .filter(|left| !left.is_zero())
+        .ok_or_else(|| ErrorKind::TimedOut.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// What a probe makes of a server that answers this.
+    fn ask_one_that_answers(answer: &'static [u8]) -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; REQUEST.len()];
+            stream.read_exact(&mut request).unwrap();
+            assert_eq!(request, REQUEST);
+            stream.write_all(answer).unwrap();
+        });
+        let outcome = ask(address, LIMIT);
+        server.join().unwrap();
+        outcome
+    }
+
+    #[test]
+    fn any_answer_is_good() {
+        assert!(ask_one_that_answers(b"HTTP/1.1 200 OK\r\n\r\n").is_ok());
+        assert!(ask_one_that_answers(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_ok());
+        let answers: [&[u8]; 3] = [b"SSH-2.0-server\r\n\r\n", b"HTTP", b""];
+        for answer in answers {
+            assert!(ask_one_that_answers(answer).is_err());
+        }
+    }
+
+    #[test]
+    fn a_server_that_accepts_and_is_silent_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = ask(listener.local_addr().unwrap(), Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_is_asked_on_the_loopback() {
+        let doors = |text: &str| {
+            let doors = doors(text.parse().unwrap());
+            let texts: Vec<_> = doors.iter().map(ToString::to_string).collect();
+            texts.join(" ")
+        };
+        assert_eq!(doors("0.0.0.0:3000"), "127.0.0.1:3000");
+        assert_eq!(doors("[::]:3000"), "[::1]:3000 127.0.0.1:3000");
+        assert_eq!(doors("192.0.2.7:80"), "192.0.2.7:80");
+    }
+}

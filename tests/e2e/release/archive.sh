@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# What `make release` packed and `make install` installs: each file where it
+# belongs, and nothing of the administrator's overwritten or removed.
+set -euo pipefail
+# shellcheck source=../curl/bifrost.sh
+. "$(dirname "$0")/../curl/bifrost.sh"
+
+VERSION=$("$BIFROST" --version)
+VERSION=${VERSION#bifrost }
+readonly NAME=bifrost-$VERSION-x86_64-linux
+
+# files FOLDER: what is in it, with modes, sorted.
+files() {
+  (cd "$1" && find . -type f -printf '%m %P\n' | LC_ALL=C sort -k 2)
+}
+
+repository() {
+  make --no-print-directory --directory ../.. "$@" >/dev/null
+}
+
+echo "- the archive has all of it, in one folder, owned by nobody in particular"
+tar --extract --file "$DIST/$NAME.tar.gz" --directory "$DIRECTORY"
+expect "$(files "$DIRECTORY/$NAME")" "644 CHANGELOG.md
+644 LICENSE.md
+644 README.md
+755 bifrost
+644 bifrost.env
+644 completions/_bifrost
+644 completions/bifrost.bash
+644 completions/bifrost.fish
+644 man/bifrost.1
+644 systemd/bifrost.service
+644 systemd/bifrost.socket"
+expect "$(tar --list --verbose --numeric-owner --file "$DIST/$NAME.tar.gz" | awk '{ print $2 }' | sort -u)" 0/0
+cmp "$DIRECTORY/$NAME/bifrost" "$BIFROST"
+cmp "$DIRECTORY/$NAME/systemd/bifrost.service" <("$BIFROST" unit service)
+cmp "$DIRECTORY/$NAME/systemd/bifrost.socket" <("$BIFROST" unit socket)
+
+echo "- the package has all of it too, for Debian's places"
+dpkg-deb --extract "$DIST/bifrost_${VERSION}_amd64.deb" "$DIRECTORY/package"
+expect "$(files "$DIRECTORY/package")" "644 etc/bifrost/bifrost.env
+755 usr/bin/bifrost
+644 usr/lib/systemd/system/bifrost.service
+644 usr/lib/systemd/system/bifrost.socket
+644 usr/share/bash-completion/completions/bifrost
+644 usr/share/doc/bifrost/README.md
+644 usr/share/doc/bifrost/changelog.gz
+644 usr/share/doc/bifrost/copyright
+644 usr/share/fish/vendor_completions.d/bifrost.fish
+644 usr/share/man/man1/bifrost.1.gz
+644 usr/share/zsh/vendor-completions/_bifrost"
+grep -Fx 'ExecStart=/usr/bin/bifrost serve' "$DIRECTORY/package/usr/lib/systemd/system/bifrost.service"
+
+echo "- it is installed under a prefix"
+root=$DIRECTORY/root
+repository install DESTDIR="$root" PREFIX=/opt/bifrost
+readonly INSTALLED="644 opt/bifrost/lib/systemd/system/bifrost.service
+644 opt/bifrost/lib/systemd/system/bifrost.socket
+644 opt/bifrost/share/bash-completion/completions/bifrost
+644 opt/bifrost/share/fish/vendor_completions.d/bifrost.fish
+644 opt/bifrost/share/man/man1/bifrost.1
+644 opt/bifrost/share/zsh/site-functions/_bifrost"
+expect "$(files "$root")" "644 etc/bifrost/bifrost.env
+755 opt/bifrost/bin/bifrost
+$INSTALLED"
+grep -Fx 'ExecStart=/opt/bifrost/bin/bifrost serve' "$root/opt/bifrost/lib/systemd/system/bifrost.service"
+
+echo "- installing again leaves the settings alone, and uninstalling the secret too"
+echo PORT=8080 >"$root/etc/bifrost/bifrost.env"
+echo secret >"$root/etc/bifrost/secret"
+repository install DESTDIR="$root" PREFIX=/opt/bifrost
+expect "$(<"$root/etc/bifrost/bifrost.env")" PORT=8080
+repository uninstall DESTDIR="$root" PREFIX=/opt/bifrost
+expect "$(files "$root")" "644 etc/bifrost/bifrost.env
+644 etc/bifrost/secret"
+expect "$(<"$root/etc/bifrost/bifrost.env")" PORT=8080
