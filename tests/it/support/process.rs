@@ -19,12 +19,17 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::DEADLINE;
 use super::token::SECRET;
 
+/// What is tested.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_bifrost");
+
 /// What a process is started with. Nothing of the test's own environment but `PATH` reaches it.
 pub struct Launch {
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
     directory: Directory,
-    descriptors: Option<u32>,
+    /// Programs that end in becoming the next one: each changes something about the process.
+    wrapper: Vec<OsString>,
+    binary: PathBuf,
 }
 
 impl Launch {
@@ -49,7 +54,8 @@ impl Launch {
             arguments: Vec::new(),
             environment,
             directory: Directory::fresh(),
-            descriptors: None,
+            wrapper: Vec::new(),
+            binary: BINARY.into(),
         }
     }
 
@@ -78,10 +84,25 @@ impl Launch {
         self.file(".env", content)
     }
 
-    /// How many files it may open, the soft and the hard limit.
-    pub fn descriptors(mut self, limit: u32) -> Self {
-        self.descriptors = Some(limit);
+    /// Lets a program start it, which must become it: `ip netns exec NAME`, for example.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
+    }
+
+    /// Starts a copy of the binary that lies somewhere else.
+    #[allow(dead_code, reason = "for the torture tests")]
+    pub fn instead(self, binary: &Path) -> Self {
+        Self {
+            binary: binary.into(),
+            ..self
+        }
+    }
+
+    /// How many files it may open, the soft and the hard limit.
+    pub fn descriptors(self, limit: u32) -> Self {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        self.under(&["/bin/sh", "-c", &script])
     }
 
     pub fn directory(&self) -> &Path {
@@ -89,18 +110,13 @@ impl Launch {
     }
 
     pub fn spawn(self) -> Process {
-        let binary = env!("CARGO_BIN_EXE_bifrost");
-        let mut command = match self.descriptors {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut shell = Command::new("/bin/sh");
-                shell
-                    .arg("-c")
-                    .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
-                    .arg(binary);
-                shell
-            }
-        };
+        let mut words = self.wrapper.iter().map(OsString::as_os_str);
+        let binary = self.binary.as_os_str();
+        let mut command = Command::new(words.next().unwrap_or(binary));
+        command.args(words);
+        if !self.wrapper.is_empty() {
+            command.arg(binary);
+        }
         let mut child = command
             .args(&self.arguments)
             .env_clear()
@@ -170,6 +186,12 @@ pub struct Process {
 impl Process {
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("signal the child");
+    }
+
+    /// Its number in `/proc`.
+    #[allow(dead_code, reason = "for the torture tests")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for it to end by itself.
