@@ -9,7 +9,7 @@ STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
 CARGO         := cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers release clean need-cargo
+.PHONY: help run test check lint torture e2e fuzz bench bench-quick bench-peers release clean need-cargo
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,9 +24,14 @@ test: need-cargo ## Run the unit tests and the tests of the real binary
 lint: need-cargo ## Check the formatting, and clippy with warnings as errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test torture -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 check: lint test ## lint, then test
+
+torture: need-cargo ## Run the faults, floods and crowds; TORTURE=name runs some; needs root, and installs what they need
+	tests/torture/install
+	$(CARGO) test --locked --profile torture --features provoke-panic --test torture -- --test-threads=1 $(TORTURE)
 
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)
