@@ -10,10 +10,14 @@
 mod support;
 mod tools;
 
+mod bombs;
+mod clock;
 mod ending;
 mod exhaustion;
 mod frozen;
 mod fullness;
+mod garbage;
 mod half_open;
+mod liars;
 mod resets;
 mod sloth;

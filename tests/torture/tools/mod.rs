@@ -2,5 +2,6 @@
 //! don't give up, the kernel's view of the server, and dice.
 
 pub mod crowd;
+pub mod dice;
 pub mod publisher;
 pub mod vitals;
