@@ -12,12 +12,17 @@ mod tools;
 
 mod bombs;
 mod clock;
+mod counters;
 mod ending;
+mod eviction;
 mod exhaustion;
 mod frozen;
 mod fullness;
 mod garbage;
 mod half_open;
 mod liars;
+mod panics;
+mod per_address;
+mod queue_total;
 mod resets;
 mod sloth;
