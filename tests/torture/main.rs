@@ -24,5 +24,6 @@ mod liars;
 mod panics;
 mod per_address;
 mod queue_total;
+mod reserve;
 mod resets;
 mod sloth;

@@ -74,7 +74,7 @@ pub fn share_of_processor(process: &Process) -> f64 {
 #[track_caller]
 pub fn expect_idle(process: &Process) {
     let share = share_of_processor(process);
-    assert!(share < 0.25, "it takes {share:.2} of a processor");
+    assert!(share < 0.15, "it takes {share:.2} of a processor");
 }
 
 /// Waits until it has so many threads and descriptors again, or fewer.
