@@ -30,8 +30,8 @@ UNITS       = $(DESTDIR)$(UNITDIR)/bifrost.service $(DESTDIR)$(UNITDIR)/bifrost.
 SPEAKER    ?= $(STATIC_BINARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers static release install \
-  uninstall clean need-cargo
+.PHONY: help run test check lint torture e2e fuzz bench bench-quick bench-peers static release \
+  install uninstall clean need-cargo
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,9 +46,14 @@ test: need-cargo ## Run the unit tests and the tests of the real binary
 lint: need-cargo ## Check the formatting, and clippy with warnings as errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test torture -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 check: lint test ## lint, then test
+
+torture: need-cargo ## Run the faults, floods and crowds; TORTURE=name runs some; needs root, and installs what they need
+	tests/torture/install
+	$(CARGO) test --locked --profile torture --features provoke-panic --test torture -- --test-threads=1 $(TORTURE)
 
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)

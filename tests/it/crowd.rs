@@ -3,22 +3,11 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::support::process::Launch;
+use crate::support::raise_file_limit;
 use crate::support::raw::{HANDSHAKE, RawSocket, TEXT, event, masked};
 use crate::support::server::{Server, deliveries, post};
 use crate::support::token;
-
-/// Lets this process open as many files as it may.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, raised).expect("raise the file limit up to the hard one");
-}
 
 #[test]
 fn burst_of_500_clients_is_subscribed_to_the_last() {

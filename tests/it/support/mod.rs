@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 pub mod http;
 pub mod manager;
 pub mod process;
@@ -26,4 +28,14 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(started.elapsed() < DEADLINE, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Lets this process open as many files as it may.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).expect("raise the file limit up to the hard one");
 }

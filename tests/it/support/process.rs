@@ -19,12 +19,17 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::DEADLINE;
 use super::token::SECRET;
 
+/// What is tested.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_bifrost");
+
 /// What a process is started with. Nothing of the test's own environment but `PATH` reaches it.
 pub struct Launch {
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
     directory: Directory,
-    descriptors: Option<u32>,
+    /// Programs that end in becoming the next one: each changes something about the process.
+    wrapper: Vec<OsString>,
+    binary: PathBuf,
     /// Run by a shell in the binary's place, which it knows as `$BIFROST`.
     script: Option<String>,
     input: Input,
@@ -62,7 +67,8 @@ impl Launch {
             arguments: Vec::new(),
             environment,
             directory: Directory::fresh(),
-            descriptors: None,
+            wrapper: Vec::new(),
+            binary: BINARY.into(),
             script: None,
             input: Input::Nothing,
             handed_over: None,
@@ -94,9 +100,9 @@ impl Launch {
         self.file(".env", content)
     }
 
-    /// How many files it may open, the soft and the hard limit.
-    pub fn descriptors(mut self, limit: u32) -> Self {
-        self.descriptors = Some(limit);
+    /// Lets a program start it, which must become it: `ip netns exec NAME`, for example.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
 
@@ -121,7 +127,24 @@ impl Launch {
     /// `LISTEN_PID`.
     pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.handed_over = Some(socket.into());
+        let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\"";
         self.env("LISTEN_FDS", "1")
+            .under(&["/bin/sh", "-c", script])
+    }
+
+    /// Starts a copy of the binary that lies somewhere else.
+    #[allow(dead_code, reason = "for the torture tests")]
+    pub fn instead(self, binary: &Path) -> Self {
+        Self {
+            binary: binary.into(),
+            ..self
+        }
+    }
+
+    /// How many files it may open, the soft and the hard limit.
+    pub fn descriptors(self, limit: u32) -> Self {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        self.under(&["/bin/sh", "-c", &script])
     }
 
     pub fn directory(&self) -> &Path {
@@ -129,21 +152,22 @@ impl Launch {
     }
 
     pub fn spawn(self) -> Process {
-        let binary = env!("CARGO_BIN_EXE_bifrost");
-        let mut steps = String::new();
-        if let Some(limit) = self.descriptors {
-            steps += &format!("ulimit -n {limit}; ");
-        }
-        if self.handed_over.is_some() {
-            steps += "exec 3<&0 0</dev/null; export LISTEN_PID=$$; ";
-        }
+        let mut words = self.wrapper.iter().map(OsString::as_os_str);
+        let binary = self.binary.as_os_str();
         let mut command = match &self.script {
             Some(script) => {
                 let mut shell = Command::new("/bin/sh");
                 shell.arg("-c").arg(script).arg(binary);
                 shell
             }
-            None => through_shell(&steps, binary),
+            None => {
+                let mut command = Command::new(words.next().unwrap_or(binary));
+                command.args(words);
+                if !self.wrapper.is_empty() {
+                    command.arg(binary);
+                }
+                command
+            }
         };
         let mut child = command
             .args(&self.arguments)
@@ -190,17 +214,6 @@ impl Launch {
             stderr,
         }
     }
-}
-
-/// A command that takes some steps in its process first.
-fn through_shell(steps: &str, binary: &str) -> Command {
-    if steps.is_empty() {
-        return Command::new(binary);
-    }
-    let mut shell = Command::new("/bin/sh");
-    let script = format!("{steps}exec \"$0\" \"$@\"");
-    shell.arg("-c").arg(script).arg(binary);
-    shell
 }
 
 /// How a command ended.
@@ -250,6 +263,12 @@ pub struct Process {
 impl Process {
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("signal the child");
+    }
+
+    /// Its number in `/proc`.
+    #[allow(dead_code, reason = "for the torture tests")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for it to end by itself.

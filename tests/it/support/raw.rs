@@ -37,10 +37,15 @@ impl RawSocket {
 
     /// One whose kernel holds next to nothing for it: what it does not read piles up at the server.
     pub fn connect_narrow(address: SocketAddr) -> Self {
+        Self::over(Self::narrow_stream(address))
+    }
+
+    /// The TCP connection alone.
+    pub fn narrow_stream(address: SocketAddr) -> TcpStream {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         set_socket_recv_buffer_size(&socket, 4096).expect("set the receive buffer");
         connect(&socket, &address).expect("connect");
-        Self::over(TcpStream::from(socket))
+        TcpStream::from(socket)
     }
 
     pub fn over(stream: TcpStream) -> Self {
