@@ -14,7 +14,7 @@
 //!                  ├ accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
-//!                  └ config, token, json, channel, counts, frame, log, stop   (leaves)
+//!                  └ config, token, json, channel, counts, frame, log, stop, sync   (leaves)
 //! ```
 //!
 //! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
@@ -54,4 +54,5 @@ pub mod session;
 pub mod socket;
 pub mod stop;
 pub mod subscribe;
+pub mod sync;
 pub mod token;
