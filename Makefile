@@ -6,10 +6,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The static binary: glibc linked in, no musl target needed.
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
+# The models are a package of their own, with a lock file of their own.
+MODEL         := --manifest-path tests/model/Cargo.toml --target-dir target/model --locked
 CARGO         := cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e fuzz bench bench-quick bench-peers release clean need-cargo
+.PHONY: help run test check lint model e2e fuzz bench bench-quick bench-peers release clean need-cargo
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +29,13 @@ lint: need-cargo ## Check the formatting, and clippy with warnings as errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 check: lint test ## lint, then test
+
+model: need-cargo ## Try the orders in which threads may take turns in outbox, line and registry
+	$(CARGO) fmt --check --manifest-path tests/model/Cargo.toml
+	$(CARGO) clippy $(MODEL) --lib --tests --features loom -- -D warnings
+	$(CARGO) clippy $(MODEL) --lib --tests --features shuttle -- -D warnings
+	$(CARGO) test $(MODEL) --features loom
+	$(CARGO) test $(MODEL) --features shuttle
 
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)
