@@ -142,6 +142,9 @@ impl Outbox {
     }
 
     /// Takes no more frames; `last` goes out when nothing else waits. Only the first call counts.
+    ///
+    /// For the owner, who then resumes until the outbox is empty: a push that is being refused
+    /// right now has counted its bytes for a moment, and then nobody else writes `last`.
     pub fn seal(&self, last: Bytes, backlog: Backlog) {
         let load = &self.0.load;
         self.0.with_writer(|writer| {
