@@ -6,6 +6,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The static binary: glibc linked in, no musl target needed.
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC_BINARY := target/$(STATIC_TARGET)/release/bifrost
+# The models are a package of their own, with a lock file of their own.
+MODEL         := --manifest-path tests/model/Cargo.toml --target-dir target/model --locked
 CARGO         := cargo
 CARGO_HOME    ?= $(HOME)/.cargo
 VERSION       := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -30,7 +32,7 @@ UNITS       = $(DESTDIR)$(UNITDIR)/bifrost.service $(DESTDIR)$(UNITDIR)/bifrost.
 SPEAKER    ?= $(STATIC_BINARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint torture e2e fuzz bench bench-quick bench-peers static release \
+.PHONY: help run test check lint deny model torture e2e fuzz bench bench-quick bench-peers static release \
   install uninstall clean need-cargo
 
 help: ## Show this list
@@ -51,9 +53,22 @@ lint: need-cargo ## Check the formatting, and clippy with warnings as errors
 
 check: lint test ## lint, then test
 
+deny: need-cargo ## Check licences, sources and versions of what we depend on; advisories where they can be had
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --locked check licenses bans sources
+	@if $(CARGO) deny --locked fetch db 2>/dev/null; then $(CARGO) deny --locked check advisories; \
+	  else echo "advisories: NOT checked, their database can't be fetched from here"; fi
+
 torture: need-cargo ## Run the faults, floods and crowds; TORTURE=name runs some; needs root, and installs what they need
 	tests/torture/install
 	$(CARGO) test --locked --profile torture --features provoke-panic --test torture -- --test-threads=1 $(TORTURE)
+
+model: need-cargo ## Try the orders in which threads may take turns in outbox, line and registry
+	$(CARGO) fmt --check --manifest-path tests/model/Cargo.toml
+	$(CARGO) clippy $(MODEL) --lib --tests --features loom -- -D warnings
+	$(CARGO) clippy $(MODEL) --lib --tests --features shuttle -- -D warnings
+	$(CARGO) test $(MODEL) --features loom
+	$(CARGO) test $(MODEL) --features shuttle
 
 e2e: release ## Run real clients against the static binary; installs what they need
 	tests/e2e/run $(STATIC_BINARY)

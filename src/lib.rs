@@ -15,7 +15,7 @@
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
 //!                  ├ systemd    (what the service manager gives us, and is told)
-//!                  └ config, token, json, channel, counts, frame, log, stop   (leaves)
+//!                  └ config, token, json, channel, counts, frame, log, stop, sync   (leaves)
 //! ```
 //!
 //! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
@@ -56,5 +56,6 @@ pub mod session;
 pub mod socket;
 pub mod stop;
 pub mod subscribe;
+pub mod sync;
 pub mod systemd;
 pub mod token;

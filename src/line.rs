@@ -6,10 +6,10 @@
 //! their own batch. It knows no channels and no subscribers.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 
 /// A batch takes frames up to this size, in bytes; a single one may be larger.
 const MAX_BATCH: usize = 64 * 1024;

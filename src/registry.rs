@@ -7,13 +7,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::line::Line;
 use crate::outbox::{Outbox, Push};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// A handle on the registry; clones share it.
 #[derive(Debug, Clone, Default)]

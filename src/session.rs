@@ -220,10 +220,9 @@ impl Session {
             Some(_) => PollFlags::IN | PollFlags::OUT,
             None => PollFlags::IN,
         };
-        let bell = self.outbox.bell();
         let mut fds = [
             PollFd::new(&self.socket, interest),
-            PollFd::new(&bell, PollFlags::IN),
+            PollFd::new(self.outbox.bell(), PollFlags::IN),
         ];
         wait(&mut fds, Some(due)).map_err(|_| Ending::Gone)?;
         let events = fds[0].revents();

@@ -8,16 +8,13 @@
 mod total;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::socket::{Doorbell, Socket};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, Receiver, Sender, fence, unbounded};
 
 pub use total::QueueTotal;
 
@@ -145,6 +142,9 @@ impl Outbox {
     }
 
     /// Takes no more frames; `last` goes out when nothing else waits. Only the first call counts.
+    ///
+    /// For the owner, who then resumes until the outbox is empty: a push that is being refused
+    /// right now has counted its bytes for a moment, and then nobody else writes `last`.
     pub fn seal(&self, last: Bytes, backlog: Backlog) {
         let load = &self.0.load;
         self.0.with_writer(|writer| {
@@ -188,8 +188,8 @@ impl Outbox {
     }
 
     /// What the owner polls to hear of a stall or a verdict.
-    pub fn bell(&self) -> BorrowedFd<'_> {
-        self.0.bell.as_fd()
+    pub fn bell(&self) -> &Doorbell {
+        &self.0.bell
     }
 
     /// Wakes the owner, for a reason that is not in the outbox.

@@ -5,12 +5,10 @@
 //! many is in memory once, so the real need is less.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::Shared as Entry;
+use crate::sync::{AtomicI64, Mutex, Ordering};
 
 /// A handle on the total; clones share it.
 #[derive(Debug, Clone)]

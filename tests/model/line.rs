@@ -1,0 +1,183 @@
+//! Scenes of the line in front of a channel: one way at a time, everybody told their count.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use bifrost_model::explore::{Preemptions, explore, thread};
+use bifrost_model::line::Line;
+use bifrost_model::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Two frames of this size don't fit into one batch.
+const LARGE: usize = 40 * 1024;
+
+/// A line, and the ways that went out through it.
+#[derive(Default)]
+struct Street {
+    line: Line,
+    on_the_way: AtomicUsize,
+    ways: Mutex<Vec<Bytes>>,
+}
+
+impl Street {
+    /// Sends a frame; the count that is told is the way's number, so no two are alike.
+    fn send(&self, frame: &Bytes) -> usize {
+        self.line.send(frame, |frames| {
+            assert_eq!(
+                self.on_the_way.fetch_add(1, Ordering::SeqCst),
+                0,
+                "two at a time"
+            );
+            let mut ways = self.ways.lock();
+            ways.push(frames.clone());
+            let count = ways.len();
+            drop(ways);
+            self.on_the_way.fetch_sub(1, Ordering::SeqCst);
+            count
+        })
+    }
+
+    /// Sends frames one after the other, and looks at what became of each.
+    fn send_all(&self, frames: &[Bytes]) {
+        for frame in frames {
+            let way = self.send(frame);
+            let ways = self.ways.lock();
+            let sent = &ways[way - 1];
+            assert!(holds(sent, frame), "the count is of another way");
+        }
+    }
+
+    /// Every frame went out once, and each sender's in their order.
+    fn assert_sent(&self, senders: &[Vec<Bytes>]) {
+        let sent = self.ways.lock().concat();
+        let mut by_sender: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+        for byte in sent {
+            by_sender.entry(byte & 0xf0).or_default().push(byte);
+        }
+        let expected = senders
+            .iter()
+            .map(|frames| (frames[0][0] & 0xf0, frames.concat()));
+        assert_eq!(by_sender, expected.collect());
+    }
+}
+
+fn holds(way: &[u8], frame: &[u8]) -> bool {
+    way.windows(frame.len()).any(|window| window == frame)
+}
+
+/// Frames of one sender: the byte tells whose they are, and which.
+fn frames(sender: u8, count: u8, size: usize) -> Vec<Bytes> {
+    let frame = |number| Bytes::from(vec![sender << 4 | number; size]);
+    (0..count).map(frame).collect()
+}
+
+/// All senders send at once, one of them from this thread.
+fn meet(senders: Vec<Vec<Bytes>>) {
+    let street = Arc::new(Street::default());
+    let (first, others) = senders.split_first().unwrap();
+    let threads: Vec<_> = others
+        .iter()
+        .map(|frames| {
+            let (street, frames) = (street.clone(), frames.clone());
+            thread::spawn(move || street.send_all(&frames))
+        })
+        .collect();
+    street.send_all(first);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    street.assert_sent(&senders);
+}
+
+#[test]
+fn two_that_meet_both_go_and_know_their_count() {
+    explore(Preemptions::Any, || {
+        meet(vec![frames(1, 1, 1), frames(2, 1, 1)]);
+    });
+}
+
+#[test]
+fn who_meets_the_way_taken_leads_or_follows() {
+    explore(Preemptions::UpTo(3), || {
+        meet(vec![frames(1, 1, 1), frames(2, 1, 1), frames(3, 1, 1)]);
+    });
+}
+
+#[test]
+fn senders_keep_their_own_order() {
+    explore(Preemptions::UpTo(4), || {
+        meet(vec![frames(1, 2, 1), frames(2, 2, 1)]);
+    });
+}
+
+#[test]
+fn a_batch_without_room_is_waited_for() {
+    explore(Preemptions::UpTo(2), || {
+        let large = |sender| frames(sender, 1, LARGE);
+        meet(vec![large(1), large(2), large(3)]);
+    });
+}
+
+#[test]
+fn who_waits_is_not_overtaken() {
+    explore(Preemptions::UpTo(3), || {
+        let street = Arc::new(Street::default());
+        let senders = [1, 2].map(|sender| {
+            let street = street.clone();
+            thread::spawn(move || street.send_all(&frames(sender, 1, 1)))
+        });
+        // Its description is the only window that a line has.
+        let description = format!("{:?}", street.line);
+        let somebody_waits = description.contains("Batch");
+        let way = street.send(&frames(3, 1, 1)[0]);
+        if somebody_waits {
+            let sent = street.ways.lock()[..way].concat();
+            assert_eq!(sent.last(), Some(&0x30));
+            assert_eq!(sent.len(), 3, "overtook: {sent:x?}, {description}");
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_panic_on_the_way_leaves_nobody_waiting() {
+    explore(Preemptions::Any, || {
+        let street = Arc::new(Street::default());
+        let other = {
+            let street = street.clone();
+            thread::spawn(move || street.send_all(&frames(2, 1, 1)))
+        };
+        let failing = || {
+            street.line.send(&Bytes::from_static(b"x"), |_| {
+                resume_unwind(Box::new("on purpose"))
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(failing)).is_err());
+        other.join().unwrap();
+        street.assert_sent(&[frames(2, 1, 1)]);
+    });
+}
+
+#[cfg(feature = "shuttle")]
+mod many {
+    use super::*;
+    use bifrost_model::explore::explore_many;
+
+    #[test]
+    fn four_senders_lose_double_and_swap_nothing() {
+        explore_many(10_000, || {
+            meet((1..5).map(|sender| frames(sender, 4, 1)).collect())
+        });
+    }
+
+    #[test]
+    fn four_senders_of_large_frames_wait_for_room() {
+        explore_many(1_000, || {
+            meet((1..5).map(|sender| frames(sender, 2, LARGE)).collect());
+        });
+    }
+}
