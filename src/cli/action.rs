@@ -69,8 +69,6 @@ pub enum Right {
     Subscribe(Vec<String>),
     /// Send this one message.
     Broadcast(Content),
-    /// Send any message to channels that match.
-    Publish(Vec<String>),
 }
 
 /// A channel and what goes there.

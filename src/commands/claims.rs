@@ -34,14 +34,6 @@ struct Broadcast<'a> {
     exp: Option<u64>,
 }
 
-/// What a script shows to send whatever it likes.
-#[derive(Serialize)]
-struct Publish<'a> {
-    broadcast: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exp: Option<u64>,
-}
-
 /// A token to listen to these channels.
 ///
 /// # Errors
@@ -82,45 +74,6 @@ pub fn broadcast(
         exp,
     };
     sign(&claims, keys)
-}
-
-/// A token to send anything to channels that match.
-///
-/// # Errors
-/// When there are too many patterns, or one can match nothing.
-pub fn publish(
-    patterns: &[String],
-    lifetime: Option<Duration>,
-    keys: &Keys,
-) -> Result<String, Failure> {
-    if patterns.len() > MAX_CHANNELS {
-        let count = patterns.len();
-        return Err(Failure::Usage(format!(
-            "{count} patterns are too many; use at most {MAX_CHANNELS}"
-        )));
-    }
-    for pattern in patterns {
-        check_pattern(pattern)
-            .map_err(|fault| Failure::Usage(format!("pattern {} {fault}", shown(pattern))))?;
-    }
-    let exp = expiry(lifetime);
-    let claims = Publish {
-        broadcast: patterns,
-        exp,
-    };
-    sign(&claims, keys)
-}
-
-/// What is wrong with a pattern: it is a channel's name, or the beginning of one and a `*`.
-///
-/// # Errors
-/// What is wrong with it, as the end of a sentence.
-pub fn check_pattern(pattern: &str) -> Result<(), String> {
-    channel::check(pattern).map_err(|fault| fault.to_string())?;
-    match pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
-        true => Err("has a * that is not its last character".into()),
-        false => Ok(()),
-    }
 }
 
 /// `{"event":…,"data":…}`, where data is a string, or left out.
@@ -216,16 +169,6 @@ mod tests {
         let verified = verifier.verify(&token).unwrap();
         let claims = verified.claims(SystemTime::now()).unwrap();
         assert_eq!(claims.message.unwrap().get(), text);
-    }
-
-    #[test]
-    fn a_pattern_has_its_star_at_the_end() {
-        for pattern in ["news", "user:*", "*", &"x".repeat(255)] {
-            assert_eq!(check_pattern(pattern), Ok(()), "{pattern}");
-        }
-        for pattern in ["", "a*b", "**", "*a", "a**", &"x".repeat(256)] {
-            assert!(check_pattern(pattern).is_err(), "{pattern}");
-        }
     }
 
     #[test]

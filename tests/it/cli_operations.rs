@@ -8,13 +8,12 @@ use crate::support::server::Server;
 use crate::support::token::SECRET;
 
 /// Every command that there is.
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 14] = [
     &["serve"],
     &["demo"],
     &["token"],
     &["token", "subscribe"],
     &["token", "broadcast"],
-    &["token", "publisher"],
     &["token", "inspect"],
     &["broadcast"],
     &["listen"],

@@ -1,4 +1,4 @@
-//! `bifrost token subscribe|broadcast|publisher`: what is printed is what a server takes.
+//! `bifrost token subscribe|broadcast`: what is printed is what a server takes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,20 +81,13 @@ fn data_may_begin_with_a_dash() {
 }
 
 #[test]
-fn publisher_token_lists_its_patterns() {
-    let token = print(&["publisher", "news", "user:*", "*"]);
-    assert_eq!(claims(&token)["broadcast"], json!(["news", "user:*", "*"]));
-}
-
-#[test]
 fn lifetimes_are_those_asked_for() {
     for (arguments, seconds) in [
         (&["subscribe", "a"][..], 3600),
         (&["broadcast", "a", "--event", "e"], 60),
-        (&["publisher", "a"], 90 * 86_400),
         (&["subscribe", "a", "--expires", "30s"], 30),
         (&["subscribe", "a", "--expires", "90"], 90),
-        (&["publisher", "a", "--expires=2d"], 2 * 86_400),
+        (&["subscribe", "a", "--expires=2d"], 2 * 86_400),
     ] {
         let before = now();
         let exp = claims(&print(arguments))["exp"].as_u64().expect("a time");
@@ -119,8 +112,6 @@ fn what_a_server_would_refuse_is_not_signed() {
         (&["broadcast", "a", "--json", "[]"], "object"),
         (&["broadcast", "a", "--json", "{"], "not JSON"),
         (&["broadcast", "a", "--json", &deep], "deep"),
-        (&["publisher", "a*b"], "*"),
-        (&["publisher", ""], "empty"),
         (&["subscribe", "a", "--expires", "soon"], "soon"),
         (&["subscribe", "a", "--expires", "0"], "1s"),
     ] {
@@ -135,7 +126,6 @@ fn arguments_that_do_not_go_together_are_refused() {
     for arguments in [
         &[][..],
         &["subscribe"],
-        &["publisher"],
         &["broadcast", "a"],
         &["broadcast", "a", "--data", "d"],
         &["broadcast", "a", "--event", "e", "--json", "{}"],

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::claims::check_pattern;
 use crate::channel;
 use crate::json::Text;
 use crate::subscribe::MAX_CHANNELS;
@@ -29,8 +28,6 @@ pub struct Claims<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     channels: Option<&'a RawValue>,
-    #[serde(borrow)]
-    broadcast: Option<&'a RawValue>,
 }
 
 /// One thing that a token may be good for.
@@ -56,11 +53,7 @@ pub fn uses(claims: &Claims<'_>, size: Size) -> Vec<Use> {
     let subscribe = claims.channels.map(|channels| subscribe(channels, size));
     let is_message = claims.channel.is_some() || claims.message.is_some();
     let broadcast = is_message.then(|| broadcast(claims, size));
-    let publisher = claims.broadcast.map(publisher);
-    [subscribe, broadcast, publisher]
-        .into_iter()
-        .flatten()
-        .collect()
+    [subscribe, broadcast].into_iter().flatten().collect()
 }
 
 fn subscribe(raw: &RawValue, size: Size) -> Use {
@@ -126,24 +119,6 @@ fn is_no_object(message: &RawValue) -> Option<String> {
     (!text.starts_with('{')).then(|| format!("message is not an object{cure}"))
 }
 
-fn publisher(raw: &RawValue) -> Use {
-    let Ok(patterns) = serde_json::from_str::<Vec<Text>>(raw.get()) else {
-        return Use {
-            what: "publisher".into(),
-            fault: Some("broadcast is not an array of strings".into()),
-        };
-    };
-    let what = match patterns.len() {
-        1 => "publisher: may broadcast to channels that match 1 pattern".into(),
-        count => format!("publisher: may broadcast to channels that match {count} patterns"),
-    };
-    let fault = patterns.iter().find_map(|Text(pattern)| {
-        let fault = check_pattern(pattern).err()?;
-        Some(format!("a pattern {fault}"))
-    });
-    Use { what, fault }
-}
-
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
@@ -205,12 +180,6 @@ mod tests {
             r#"{"channel":"a","message":"{}"}"#,
             "broadcast",
             Some("not its JSON text"),
-        );
-        expect(r#"{"broadcast":["a*"]}"#, "publisher", None);
-        expect(
-            r#"{"broadcast":["*a"]}"#,
-            "publisher",
-            Some("last character"),
         );
     }
 
