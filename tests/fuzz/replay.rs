@@ -2,9 +2,10 @@
 //! found on every machine: `cargo test` needs no fuzzer for it.
 
 use std::fs;
-use std::panic::catch_unwind;
+use std::panic::{self, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 
 #[path = "checks/lib.rs"]
 mod checks;
@@ -12,8 +13,12 @@ mod checks;
 /// Held by the one check that runs: some measure the memory of the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// In whatever thread: the server's own end quietly, as they should, but not here.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
 fn replay(target: &str, check: fn(&[u8])) {
     let _turn = TURN.lock();
+    count_panics();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fuzz/seeds")
         .join(target);
@@ -24,11 +29,24 @@ fn replay(target: &str, check: fn(&[u8])) {
     let failed: Vec<_> = paths
         .iter()
         .filter(|path| {
-            let seed = fs::read(path).expect("a seed that can be read");
-            catch_unwind(|| check(&seed)).is_err()
+            let seed = fs::read(path).expect("a seed");
+            let before = PANICS.load(Ordering::SeqCst);
+            let outcome = catch_unwind(|| check(&seed));
+            outcome.is_err() || PANICS.load(Ordering::SeqCst) != before
         })
         .collect();
     assert!(failed.is_empty(), "these seeds fail: {failed:?}");
+}
+
+fn count_panics() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            usual(panic);
+        }));
+    });
 }
 
 #[test]

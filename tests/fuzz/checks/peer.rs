@@ -28,6 +28,8 @@ pub const QUEUE: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the kernel holds for a peer that does not read, in bytes: little, so that it is soon full.
 const SEND_BUFFER: usize = 2 * 1024;
+/// What it holds of it in fact, in bytes, at most: it makes room for at least two pieces.
+pub const KERNEL_HOLDS: usize = 8 * 1024;
 /// What it holds of a request that nobody reads yet, in bytes: the largest of them, with room.
 const REQUEST_BUFFER: usize = 128 * 1024;
 /// Sent or read at once, in bytes.

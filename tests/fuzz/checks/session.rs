@@ -10,7 +10,7 @@ use super::application;
 use super::frames::{self, Frame, masked};
 use super::json::Object;
 use super::memory;
-use super::peer::{Peer, QUEUE, Server};
+use super::peer::{KERNEL_HOLDS, Peer, QUEUE, Server};
 use super::steps::{self, Script, Step};
 
 const HANDSHAKE: &str = "GET /subscribe HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
@@ -79,6 +79,9 @@ struct Session<'a> {
     peer: Peer,
     report: Report,
     broadcasts: usize,
+    /// What was broadcast to it, and the largest message of that, in bytes.
+    taken: usize,
+    largest: usize,
     /// What was heard up to the answer of the last probe, in bytes.
     answered: usize,
 }
@@ -94,6 +97,8 @@ impl Session<'_> {
                 shown: Some(Vec::new()),
             },
             broadcasts: 0,
+            taken: 0,
+            largest: 0,
             answered: 0,
         };
         session.begin(script);
@@ -160,7 +165,18 @@ impl Session<'_> {
         let (status, answer) = self.server.ask("POST /broadcast", &body);
         assert_eq!(status, 200, "{answer}");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
-        self.report.deliveries += answer["deliveries"].as_u64().expect("a number") as usize;
+        let deliveries = answer["deliveries"].as_u64().expect("a number") as usize;
+        self.report.deliveries += deliveries;
+        self.check_what_waits(deliveries * message.to_string().len());
+    }
+
+    /// Of what was taken, only so much waits; the first message is taken whatever its size.
+    fn check_what_waits(&mut self, taken: usize) {
+        self.taken += taken;
+        self.largest = self.largest.max(taken);
+        let waits = self.taken.saturating_sub(self.peer.heard.len());
+        let limit = QUEUE + KERNEL_HOLDS + self.largest;
+        assert!(waits <= limit, "{waits} bytes wait for a subscriber");
     }
 
     /// Waits until the server has answered everything, or has closed.

@@ -10,7 +10,7 @@
 //! c127                  shows a token with so many channels, up to 200
 //! u"a.b.c"              shows something of its own making, which is any JSON
 //! bhello                has the application broadcast to the channel `a`
-//! Bhello                the same with up to 160 bytes of text, 32 times over
+//! Bhello                the same with up to 160 bytes of text, 64 times over
 //! f\x89hello            a frame: the first byte as it goes out, and the payload
 //! F\x81hello            the same with up to 160 bytes of payload, 512 times over
 //! w\x81                 bytes on the wire
@@ -25,7 +25,7 @@ use super::frames::masked;
 /// So often is a payload repeated, to get over the limit of 64 KiB with little input.
 const REPETITIONS: usize = 512;
 /// And so often a text that is broadcast: some of them are more than may wait.
-const TEXT_REPETITIONS: usize = 32;
+const TEXT_REPETITIONS: usize = 64;
 /// So much of it, in bytes: more costs time and shows nothing new.
 const MAX_REPEATED: usize = 160;
 /// More steps cost time and show nothing new.
