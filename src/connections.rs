@@ -8,7 +8,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use crate::outbox::Outbox;
-use crate::presence::{Presence, Standing};
+use crate::presence::{Presence, Rank, Standing};
 use crate::socket::Socket;
 
 /// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
@@ -51,16 +51,16 @@ impl Guests {
         self.present.len() - self.leaving
     }
 
-    /// Those who would lose little if they were asked to leave, with their idle time's start.
-    fn idle(&self) -> impl Iterator<Item = (Instant, &Arc<Presence>)> {
+    /// Those who would lose little if they were asked to leave, with their turns.
+    fn idle(&self) -> impl Iterator<Item = ((Rank, Instant), &Arc<Presence>)> {
         let guests = self.present.values();
-        guests.filter_map(|guest| Some((guest.idle_since()?, guest)))
+        guests.filter_map(|guest| Some((guest.turn()?, guest)))
     }
 
-    /// Asks the one to leave who has been idle for longest; has still to be shown out.
+    /// Asks the one to leave whose turn it is; has still to be shown out.
     fn dismiss_one(&mut self) -> Option<Arc<Presence>> {
         for _ in 0..ATTEMPTS {
-            let (_, guest) = self.idle().min_by_key(|(since, _)| *since)?;
+            let (_, guest) = self.idle().min_by_key(|(turn, _)| *turn)?;
             if guest.dismiss() {
                 let guest = guest.clone();
                 self.leaving += 1;
@@ -134,8 +134,8 @@ impl Connections {
         self.0.guests.lock().open() < self.most()
     }
 
-    /// Asks the one to leave who has been idle for longest, so that one more may be admitted;
-    /// false when nobody is.
+    /// Asks the one to leave whose turn it is, so that one more may be admitted; false when it
+    /// is nobody's.
     pub fn make_place(&self) -> bool {
         let dismissed = self.0.guests.lock().dismiss_one();
         dismissed.is_some_and(|guest| {
@@ -340,7 +340,7 @@ mod tests {
         let subscriber = guests[0].0.guest();
         assert!(guests[0].0.confirm());
         let idle = guests[1].0.guest();
-        while idle.presence.idle_since() == guests[2].0.guest().presence.idle_since() {
+        while idle.presence.turn() == guests[2].0.guest().presence.turn() {
             drop(idle.begin_work());
         }
         // The fresh one has waited longer than the one that was answered just now.

@@ -36,6 +36,16 @@ pub enum Standing {
     Leaving,
 }
 
+/// In which order connections make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It waits for nothing.
+    Idle,
+    /// It has sent a part of a request. A good client needs a moment for that; a bad one is no
+    /// better than one that sends nothing.
+    Arriving,
+}
+
 /// One connection, seen from outside.
 #[derive(Debug)]
 pub struct Presence {
@@ -74,17 +84,20 @@ impl Presence {
         let _ = self.outbox.set(outbox); // it is given once
     }
 
-    /// Since when it has been idle, if it may be asked to leave: it has not asked for anything
-    /// whole that is not answered, and has not shown a good token. Who sends half a request is
-    /// no better than who sends none.
-    pub fn idle_since(&self) -> Option<Instant> {
+    /// Whether it may be asked to leave, and how soon: lower ranks first, and in each those who
+    /// have been so for longest. Not while it has asked for something whole that is not
+    /// answered, nor after it has shown a good token.
+    pub fn turn(&self) -> Option<(Rank, Instant)> {
         let word = self.word.load(Ordering::Acquire);
-        match Self::standing_in(word) {
-            Standing::Idle | Standing::Fresh | Standing::Arriving | Standing::Unauthenticated => {
-                Some(self.opened + Duration::from_micros(word >> STANDING_BITS))
-            }
-            Standing::AtWork | Standing::Subscriber | Standing::Leaving => None,
-        }
+        let rank = match Self::standing_in(word) {
+            Standing::Idle | Standing::Fresh | Standing::Unauthenticated => Rank::Idle,
+            Standing::Arriving => Rank::Arriving,
+            Standing::AtWork | Standing::Subscriber | Standing::Leaving => return None,
+        };
+        Some((
+            rank,
+            self.opened + Duration::from_micros(word >> STANDING_BITS),
+        ))
     }
 
     /// Its TCP connection.
@@ -100,7 +113,7 @@ impl Presence {
     /// Asks it to leave, unless it has just begun to ask for something.
     pub fn dismiss(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        if self.idle_since().is_none() || self.has_input() {
+        if self.turn().is_none() || self.has_input() {
             return false;
         }
         let leaving = word & !Self::MASK | Standing::Leaving as u64;
