@@ -65,7 +65,7 @@ fn row(setting: &Setting, variables: &Variables, config: &Config) -> Option<Stri
     };
     let origin = given.map_or("default", cli::origin);
     let variable = setting.variable;
-    Some(format!("{variable:<24} {value:<28} {origin}\n"))
+    Some(format!("{variable:<30} {value:<28} {origin}\n"))
 }
 
 /// What the server would warn about, and what it can't see.

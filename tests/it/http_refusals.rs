@@ -451,3 +451,12 @@ fn server_goes_on_after_refusals() {
         http.response().expect_error(413);
     }
 }
+
+#[test]
+fn panics_can_not_be_provoked_from_outside() {
+    let server = Server::start();
+    server.get("/panic").expect_error(404);
+    let mut alice = server.subscriber(&["a"]);
+    alice.send(r#"{"event":"panic"}"#);
+    alice.expect_nothing();
+}
