@@ -11,7 +11,7 @@ mod peers;
 mod soak;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -23,6 +23,8 @@ use crate::server::target::Target;
 
 /// Connections in flight while a crowd gathers that is not what is measured.
 pub const GATHERING: usize = 200;
+/// How long each stage is attended to between turns.
+const ATTENTION: Duration = Duration::from_millis(20);
 
 /// Something that is measured by itself.
 pub struct Scenario {
@@ -99,19 +101,25 @@ pub fn both(plan: &Plan) -> Result<Vec<Stage>> {
         .collect()
 }
 
-/// Has all have a turn in every round, each first as often as the others.
+/// Has all have a turn in every round, each first as often as the others. Between turns everybody's
+/// pings are answered: with five servers a round takes longer than a silent subscriber may be.
 ///
 /// # Errors
 /// When a turn fails; with the server's last words.
 pub fn take_turns<P>(
     rounds: usize,
     players: &mut [P],
-    stage: impl Fn(&P) -> &Stage,
+    stage: impl for<'a> Fn(&'a mut P) -> &'a mut Stage,
     mut turn: impl FnMut(&mut P) -> Result,
 ) -> Result {
     for round in 0..rounds {
         for place in 0..players.len() {
             let place = (place + round) % players.len();
+            for player in players.iter_mut() {
+                let stage = stage(player);
+                let served = stage.attend(Instant::now() + ATTENTION);
+                served.map_err(|error| on_stage(stage, error))?;
+            }
             let player = &mut players[place];
             turn(player).map_err(|error| on_stage(stage(player), error))?;
         }
