@@ -10,6 +10,8 @@ use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::line::Line;
 use bifrost_model::sync::{AtomicUsize, Mutex, Ordering};
 
+/// What goes together has at most so many bytes.
+const MAX_BATCH: usize = 64 * 1024;
 /// Two frames of this size don't fit into one batch.
 const LARGE: usize = 40 * 1024;
 
@@ -30,6 +32,7 @@ impl Street {
                 0,
                 "two at a time"
             );
+            assert!(frames.len() <= MAX_BATCH, "too many together");
             let mut ways = self.ways.lock();
             ways.push(frames.clone());
             let count = ways.len();
@@ -143,23 +146,38 @@ fn who_waits_is_not_overtaken() {
     });
 }
 
+/// One of the senders panics on the way, and takes with it whoever follows.
+fn panic_beside(others: &[u8]) {
+    let street = Arc::new(Street::default());
+    let threads: Vec<_> = others
+        .iter()
+        .map(|sender| {
+            let (street, frame) = (street.clone(), frames(*sender, 1, 1).remove(0));
+            thread::spawn(move || (frame.clone(), street.send(&frame)))
+        })
+        .collect();
+    let failing = || {
+        street.line.send(&Bytes::from_static(b"x"), |_| {
+            resume_unwind(Box::new("on purpose"))
+        })
+    };
+    let _ = catch_unwind(AssertUnwindSafe(failing)); // no panic where another leads it
+    for thread in threads {
+        let (frame, way) = thread.join().unwrap();
+        let sent = street.ways.lock().concat();
+        assert_eq!(way > 0, holds(&sent, &frame), "told {way} of {sent:x?}");
+    }
+    assert_eq!(street.send(&frames(9, 1, 1)[0]), street.ways.lock().len());
+}
+
 #[test]
 fn a_panic_on_the_way_leaves_nobody_waiting() {
-    explore(Preemptions::Any, || {
-        let street = Arc::new(Street::default());
-        let other = {
-            let street = street.clone();
-            thread::spawn(move || street.send_all(&frames(2, 1, 1)))
-        };
-        let failing = || {
-            street.line.send(&Bytes::from_static(b"x"), |_| {
-                resume_unwind(Box::new("on purpose"))
-            })
-        };
-        assert!(catch_unwind(AssertUnwindSafe(failing)).is_err());
-        other.join().unwrap();
-        street.assert_sent(&[frames(2, 1, 1)]);
-    });
+    explore(Preemptions::Any, || panic_beside(&[1]));
+}
+
+#[test]
+fn a_panic_on_the_way_is_told_to_who_follows() {
+    explore(Preemptions::UpTo(3), || panic_beside(&[1, 2]));
 }
 
 #[cfg(feature = "shuttle")]
@@ -176,7 +194,7 @@ mod many {
 
     #[test]
     fn four_senders_of_large_frames_wait_for_room() {
-        explore_many(1_000, || {
+        explore_many(500, || {
             meet((1..5).map(|sender| frames(sender, 2, LARGE)).collect());
         });
     }

@@ -159,6 +159,22 @@ mod many {
     }
 
     #[test]
+    fn who_leaves_while_another_is_chosen_keeps_nobody_waiting() {
+        explore_many(10_000, || {
+            let total = QueueTotal::new(14);
+            let (large, _l) = pair(&total, 0, WIDE);
+            assert_eq!(push(&large, b"large....."), Push::Taken);
+            let (small, _s) = pair(&total, 0, WIDE);
+            assert_eq!(push(&small, b"sss"), Push::Taken);
+            let leaving = thread::spawn(move || drop(small));
+            let (alice, _a) = pair(&total, 0, WIDE);
+            assert_eq!(push(&alice, b"aa"), Push::Taken); // together they are too many
+            leaving.join().unwrap();
+            assert_eq!(total.bytes(), counted(&[(&large, 10), (&alice, 2)]));
+        });
+    }
+
+    #[test]
     fn three_that_push_to_three_end_within_the_limit() {
         explore_many(5_000, || {
             let total = QueueTotal::new(7);
