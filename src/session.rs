@@ -260,19 +260,26 @@ impl Session {
         let Some(Farewell { code, reason }) = ending.farewell() else {
             return;
         };
-        let now = Instant::now();
-        let (backlog, flush_until) = match ending {
-            Ending::TooSlow => (Backlog::Drop, now + self.limits.write),
-            Ending::Stopping => (Backlog::Keep, now + self.limits.drain),
-            _ => (Backlog::Keep, now + self.limits.write),
+        let backlog = match ending {
+            Ending::TooSlow => Backlog::Drop,
+            _ => Backlog::Keep,
         };
+        let limit = match ending {
+            Ending::Stopping => self.limits.drain,
+            _ => self.limits.write,
+        };
+        // One limit for the farewell and for what answers it, or else a peer that takes the
+        // last byte at the last moment would have twice the time.
+        let deadline = Instant::now() + limit;
         self.outbox.seal(frame::close(code, reason), backlog);
-        if !self.flush(flush_until) {
+        if !self.flush(deadline) {
             return;
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.min(self.limits.write);
         match ending {
-            Ending::Broken(_) => self.socket.linger(self.limits.write),
-            _ => self.await_close(Instant::now() + self.limits.write),
+            Ending::Broken(_) => self.socket.linger(left),
+            _ => self.await_close(Instant::now() + left),
         }
     }
 
