@@ -227,6 +227,7 @@ impl House {
                 break;
             }
         }
+        drop((conversation, visitor)); // before it is said, for who waits for the line
         debug!("disconnected conn={id} ending=http");
     }
 

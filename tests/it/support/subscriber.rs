@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message, WebSocket};
@@ -45,10 +46,13 @@ impl Subscriber {
     /// The next text frame; pings and pongs go by unseen.
     #[track_caller]
     pub fn next(&mut self) -> String {
+        let started = Instant::now();
         loop {
             match self.read() {
                 Ok(Message::Text(text)) => return text.to_string(),
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    assert!(started.elapsed() < DEADLINE, "only pings come, no text");
+                }
                 other => panic!("no text frame: {other:?}"),
             }
         }
