@@ -15,7 +15,7 @@
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
 //!                  ├ systemd    (what the service manager gives us, and is told)
-//!                  └ config, token, json, channel, counts, frame, log, stop, sync   (leaves)
+//!                  └ config, token, grant, json, channel, counts, frame, log, stop, sync   (leaves)
 //! ```
 //!
 //! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
@@ -39,6 +39,7 @@ pub mod counts;
 pub mod demo;
 pub mod event;
 pub mod frame;
+pub mod grant;
 pub mod handshake;
 pub mod heartbeat;
 pub mod http;

@@ -69,6 +69,8 @@ pub enum Right {
     Subscribe(Vec<String>),
     /// Send this one message.
     Broadcast(Content),
+    /// Send any message to channels that match.
+    Publish(Vec<String>),
 }
 
 /// A channel and what goes there.

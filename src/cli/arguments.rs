@@ -28,6 +28,11 @@ pub fn token_broadcast(command: Command) -> Command {
     keys(content(command).arg(expires("1m")))
 }
 
+pub fn token_publisher(command: Command) -> Command {
+    let help = "Channels that may be sent to: a name, or with a * at its end all that begin so";
+    keys(command.arg(many("PATTERN", help)).arg(expires("90d")))
+}
+
 pub fn token_inspect(command: Command) -> Command {
     let token = Arg::new("TOKEN")
         .default_value("-")

@@ -51,6 +51,7 @@ printed alone on a line, fit for $(…). Each command below has a --help of its 
 Examples:
   bifrost token subscribe user:1 news
   bifrost token broadcast news --event headline --data 'It works'
+  bifrost token publisher 'user:*' news --expires 90d
   bifrost token inspect \"$TOKEN\"
 
 Exit status: 0 when done, 1 when a file can't be read, 2 when a setting or an argument is
@@ -78,6 +79,18 @@ Examples:
 
 Exit status: 0 when done, 1 when stdin or a file can't be read, 2 when a setting or an
 argument is wrong.";
+
+pub const TOKEN_PUBLISHER: &str = "\
+The claim is \"broadcast\": the patterns. A pattern is a channel's name, or with a * at its
+end all names that begin like it; * alone is every channel. Quote it, or the shell expands it.
+
+Examples:
+  bifrost token publisher news
+  bifrost token publisher 'user:*' news --expires 90d
+  bifrost token publisher '*' --expires never > /etc/bifrost/publisher
+
+Exit status: 0 when done, 1 when a file can't be read, 2 when a setting or an argument is
+wrong.";
 
 pub const TOKEN_INSPECT: &str = "\
 Shows header, claims and times, what the token is good for, and everything for which a server

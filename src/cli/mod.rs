@@ -126,6 +126,13 @@ const TOKEN_COMMANDS: &[Entry] = &[
         read: read::token_broadcast,
     },
     Entry {
+        name: "publisher",
+        about: "A token for a script: it may broadcast to channels that match",
+        help: help::TOKEN_PUBLISHER,
+        shape: arguments::token_publisher,
+        read: read::token_publisher,
+    },
+    Entry {
         name: "inspect",
         about: "Say what is in a token, and why a server would refuse it",
         help: help::TOKEN_INSPECT,

@@ -18,6 +18,10 @@ pub fn token_broadcast(matches: &ArgMatches) -> Action {
     token(matches, Right::Broadcast(content(matches)))
 }
 
+pub fn token_publisher(matches: &ArgMatches) -> Action {
+    token(matches, Right::Publish(all(matches, "PATTERN")))
+}
+
 pub fn token_inspect(matches: &ArgMatches) -> Action {
     Action::Inspect(text(matches, "TOKEN").unwrap_or(Text::Stdin))
 }

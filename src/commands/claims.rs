@@ -16,6 +16,8 @@ use crate::token;
 
 /// The claims take one level of nesting for themselves.
 const MAX_MESSAGE_DEPTH: usize = json::MAX_DEPTH - 1;
+/// Longest publisher's token, in bytes: nginx and others take 8 KiB for one header.
+const MAX_PUBLISHER_TOKEN: usize = 8000;
 
 /// What a browser shows to listen.
 #[derive(Serialize)]
@@ -30,6 +32,14 @@ struct Subscribe<'a> {
 struct Broadcast<'a> {
     channel: &'a str,
     message: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+}
+
+/// What a script shows to send whatever it likes.
+#[derive(Serialize)]
+struct Publish<'a> {
+    broadcast: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
 }
@@ -74,6 +84,47 @@ pub fn broadcast(
         exp,
     };
     sign(&claims, keys)
+}
+
+/// A token to send anything to channels that match.
+///
+/// # Errors
+/// When a pattern can match nothing or looks like a mistake, or the token gets too long.
+pub fn publish(
+    patterns: &[String],
+    lifetime: Option<Duration>,
+    keys: &Keys,
+) -> Result<String, Failure> {
+    for pattern in patterns {
+        check_pattern(pattern)
+            .map_err(|fault| Failure::Usage(format!("pattern {} {fault}", shown(pattern))))?;
+    }
+    let exp = expiry(lifetime);
+    let claims = Publish {
+        broadcast: patterns,
+        exp,
+    };
+    let token = sign(&claims, keys)?;
+    match token.len() {
+        0..=MAX_PUBLISHER_TOKEN => Ok(token),
+        size => Err(Failure::Usage(format!(
+            "the token would have {size} bytes, and a header that every proxy takes has room for \
+             {MAX_PUBLISHER_TOKEN}; use fewer patterns, or a * at their end"
+        ))),
+    }
+}
+
+/// A server takes a star within a pattern for the character that it is. Who types one expects
+/// more, and would find out when nothing matches.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    channel::check(pattern).map_err(|fault| fault.to_string())?;
+    match pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
+        true => Err("has a * that is not its last character".into()),
+        false => Ok(()),
+    }
 }
 
 /// `{"event":…,"data":…}`, where data is a string, or left out.
@@ -169,6 +220,16 @@ mod tests {
         let verified = verifier.verify(&token).unwrap();
         let claims = verified.claims(SystemTime::now()).unwrap();
         assert_eq!(claims.message.unwrap().get(), text);
+    }
+
+    #[test]
+    fn a_pattern_has_its_star_at_the_end() {
+        for pattern in ["news", "user:*", "*", &"x".repeat(255)] {
+            assert_eq!(check_pattern(pattern), Ok(()), "{pattern}");
+        }
+        for pattern in ["", "a*b", "**", "*a", "a**", &"x".repeat(256)] {
+            assert!(check_pattern(pattern).is_err(), "{pattern}");
+        }
     }
 
     #[test]

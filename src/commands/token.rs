@@ -1,4 +1,4 @@
-//! `bifrost token subscribe` and `broadcast`: a JWT alone on a line.
+//! `bifrost token subscribe`, `broadcast` and `publisher`: a JWT alone on a line.
 
 use super::input::{Stdin, keys};
 use super::{Failure, Status, claims, output};
@@ -16,6 +16,7 @@ pub fn run(variables: &Variables, grant: &Grant) -> Result<Status, Failure> {
     let lifetime = grant.lifetime;
     let token = match &grant.right {
         Right::Subscribe(channels) => claims::subscribe(channels, lifetime, &keys)?,
+        Right::Publish(patterns) => claims::publish(patterns, lifetime, &keys)?,
         Right::Broadcast(content) => {
             let message = message(&content.message, &mut stdin)?;
             claims::broadcast(&content.channel, &message, lifetime, &keys)?

@@ -10,12 +10,13 @@ use super::Refusal;
 /// Longest request line, in bytes.
 const MAX_REQUEST_LINE: usize = 8 * 1024;
 /// Longest head, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+pub const MAX_HEAD: usize = 16 * 1024;
 /// Most headers in a head.
 const MAX_HEADERS: usize = 100;
 
 /// The headers that mean something here; others are checked for form and dropped.
 const KEPT: &[&str] = &[
+    "Authorization",
     "Connection",
     "Content-Length",
     "Content-Type",

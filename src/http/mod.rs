@@ -14,7 +14,7 @@ mod reply;
 pub use chunked::Chunked;
 pub use conversation::{Conversation, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
-pub use head::Head;
+pub use head::{Head, MAX_HEAD};
 pub use reply::{Persistence, Reply};
 
 /// A request that is turned down before it reached a route, or by one.
@@ -24,6 +24,8 @@ pub struct Refusal {
     pub status: u16,
     /// One sentence that says what is wrong: lower case, no full stop.
     pub sentence: String,
+    /// How the client may show who it is (RFC 9110 §11.6.1), if that would help.
+    pub challenge: Option<&'static str>,
 }
 
 impl Refusal {
@@ -32,6 +34,16 @@ impl Refusal {
         Refusal {
             status,
             sentence: sentence.into(),
+            challenge: None,
+        }
+    }
+
+    /// The same refusal, which says how to show who one is.
+    #[must_use]
+    pub fn with_challenge(self, challenge: &'static str) -> Refusal {
+        Refusal {
+            challenge: Some(challenge),
+            ..self
         }
     }
 }

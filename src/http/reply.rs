@@ -155,6 +155,10 @@ impl From<Refusal> for Reply {
                 error: &refusal.sentence,
             },
         );
+        let reply = match refusal.challenge {
+            Some(challenge) => reply.with("WWW-Authenticate", challenge),
+            None => reply,
+        };
         match refusal.status {
             426 => Reply {
                 websocket: WebSocket::Required,

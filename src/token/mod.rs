@@ -51,6 +51,9 @@ pub struct Claims<'a> {
     /// What a broadcast says.
     #[serde(borrow)]
     pub message: Option<&'a RawValue>,
+    /// Where a publisher may send, see [`crate::grant`].
+    #[serde(borrow)]
+    pub broadcast: Option<&'a RawValue>,
     /// What a subscriber may listen to.
     #[serde(borrow)]
     pub channels: Option<&'a RawValue>,

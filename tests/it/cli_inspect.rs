@@ -48,6 +48,8 @@ fn good_tokens_are_said_to_be_good() {
         0,
         &["one message to channel \"news\"", "1.0e2", "takes it"],
     );
+    let publisher = inspect(&sign(r#"{"broadcast":["news","user:*"]}"#));
+    expect(&publisher, 0, &["2 patterns", "takes it"]);
 }
 
 #[test]
@@ -172,7 +174,8 @@ fn content_that_is_refused_is_named() {
         (r#"{"channel":"a"}"#, "message is missing"),
         (r#"{"channel":"a","message":"{}"}"#, "not an object"),
         (&publish_claims("a", &deep), "128 levels"),
-        (r#"{"broadcast":["a*b"]}"#, "*"),
+        (r#"{"broadcast":[]}"#, "no channel"),
+        (r#"{"broadcast":["a",1]}"#, "not an array of strings"),
     ] {
         expect(&inspect(&sign(claims)), 1, &[words, "refuses it"]);
     }

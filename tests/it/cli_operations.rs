@@ -8,12 +8,13 @@ use crate::support::server::Server;
 use crate::support::token::SECRET;
 
 /// Every command that there is.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["serve"],
     &["demo"],
     &["token"],
     &["token", "subscribe"],
     &["token", "broadcast"],
+    &["token", "publisher"],
     &["token", "inspect"],
     &["broadcast"],
     &["listen"],

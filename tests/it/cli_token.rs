@@ -1,4 +1,4 @@
-//! `bifrost token subscribe|broadcast`: what is printed is what a server takes.
+//! `bifrost token subscribe|broadcast|publisher`: what is printed is what a server takes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,13 +81,47 @@ fn data_may_begin_with_a_dash() {
 }
 
 #[test]
+fn publisher_token_lists_its_patterns() {
+    let token = print(&["publisher", "news", "user:*", "*"]);
+    assert_eq!(claims(&token)["broadcast"], json!(["news", "user:*", "*"]));
+}
+
+#[test]
+fn publisher_token_is_taken_by_the_server() {
+    let server = Server::start();
+    let mut alice = server.subscriber(&["user:1"]);
+    let token = print(&["publisher", "user:*"]);
+    let body = r#"{"channel":"user:1","message":{"event":"e"}}"#;
+    let length = body.len();
+    let request = format!(
+        "POST /broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    assert_eq!(deliveries(&server.http().send(request).response()), 1);
+    alice.expect(r#"{"event":"e"}"#);
+}
+
+#[test]
+fn publisher_token_that_no_proxy_would_pass_on_is_not_signed() {
+    let patterns: Vec<String> = (0..40)
+        .map(|number| "x".repeat(200) + &number.to_string())
+        .collect();
+    let mut arguments = vec!["publisher"];
+    arguments.extend(patterns.iter().map(String::as_str));
+    launch(&arguments)
+        .run()
+        .expect_refusal(2, &["8000", "fewer"]);
+}
+
+#[test]
 fn lifetimes_are_those_asked_for() {
     for (arguments, seconds) in [
         (&["subscribe", "a"][..], 3600),
         (&["broadcast", "a", "--event", "e"], 60),
+        (&["publisher", "a"], 90 * 86_400),
         (&["subscribe", "a", "--expires", "30s"], 30),
         (&["subscribe", "a", "--expires", "90"], 90),
-        (&["subscribe", "a", "--expires=2d"], 2 * 86_400),
+        (&["publisher", "a", "--expires=2d"], 2 * 86_400),
     ] {
         let before = now();
         let exp = claims(&print(arguments))["exp"].as_u64().expect("a time");
@@ -112,6 +146,8 @@ fn what_a_server_would_refuse_is_not_signed() {
         (&["broadcast", "a", "--json", "[]"], "object"),
         (&["broadcast", "a", "--json", "{"], "not JSON"),
         (&["broadcast", "a", "--json", &deep], "deep"),
+        (&["publisher", "a*b"], "*"),
+        (&["publisher", ""], "empty"),
         (&["subscribe", "a", "--expires", "soon"], "soon"),
         (&["subscribe", "a", "--expires", "0"], "1s"),
     ] {
@@ -126,6 +162,7 @@ fn arguments_that_do_not_go_together_are_refused() {
     for arguments in [
         &[][..],
         &["subscribe"],
+        &["publisher"],
         &["broadcast", "a"],
         &["broadcast", "a", "--data", "d"],
         &["broadcast", "a", "--event", "e", "--json", "{}"],

@@ -20,6 +20,7 @@ mod http_refusals;
 mod http_requests;
 mod info;
 mod logs;
+mod publisher;
 mod queue_total;
 mod settings;
 mod shutdown;

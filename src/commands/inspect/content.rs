@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::channel;
+use crate::grant::Grant;
+use crate::http::MAX_HEAD;
 use crate::json::Text;
 use crate::subscribe::MAX_CHANNELS;
 
@@ -14,6 +16,8 @@ const MAX_SHOWN: usize = 64 * 1024;
 /// `{"event":"authenticate","data":""}`, and `{"token":""}`, in bytes.
 const AROUND_SHOWN: usize = 35;
 const AROUND_POSTED: usize = 12;
+/// The least that stands around a token in a request's head, in bytes.
+const AROUND_HEADER: usize = "POST /broadcast HTTP/1.0\r\nAuthorization: Bearer \r\n\r\n".len();
 
 /// The claims that decide, each as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +32,8 @@ pub struct Claims<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     channels: Option<&'a RawValue>,
+    #[serde(borrow)]
+    broadcast: Option<&'a RawValue>,
 }
 
 /// One thing that a token may be good for.
@@ -53,7 +59,11 @@ pub fn uses(claims: &Claims<'_>, size: Size) -> Vec<Use> {
     let subscribe = claims.channels.map(|channels| subscribe(channels, size));
     let is_message = claims.channel.is_some() || claims.message.is_some();
     let broadcast = is_message.then(|| broadcast(claims, size));
-    [subscribe, broadcast].into_iter().flatten().collect()
+    let publisher = claims.broadcast.map(|patterns| publisher(patterns, size));
+    [subscribe, broadcast, publisher]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn subscribe(raw: &RawValue, size: Size) -> Use {
@@ -119,6 +129,31 @@ fn is_no_object(message: &RawValue) -> Option<String> {
     (!text.starts_with('{')).then(|| format!("message is not an object{cure}"))
 }
 
+fn publisher(raw: &RawValue, size: Size) -> Use {
+    let grant = match Grant::read(Some(raw)) {
+        Ok(grant) => grant,
+        Err(fault) => {
+            return Use {
+                what: "publisher".into(),
+                fault: Some(fault.to_string()),
+            };
+        }
+    };
+    let count = grant.patterns().len();
+    let nothing = (count == 0).then(|| "it lists no channel".into());
+    let too_long = (size.token + AROUND_HEADER > MAX_HEAD).then(|| {
+        let token = size.token;
+        format!("the token of {token} bytes does not fit in a request head of {MAX_HEAD} bytes")
+    });
+    Use {
+        what: format!(
+            "publisher: may broadcast to channels that match {}",
+            counted(count, "pattern")
+        ),
+        fault: nothing.or(too_long),
+    }
+}
+
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
@@ -181,6 +216,9 @@ mod tests {
             "broadcast",
             Some("not its JSON text"),
         );
+        expect(r#"{"broadcast":["a*"]}"#, "publisher", None);
+        expect(r#"{"broadcast":[]}"#, "publisher", Some("no channel"));
+        expect(r#"{"broadcast":"a"}"#, "publisher", Some("array"));
     }
 
     #[test]

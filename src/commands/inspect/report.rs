@@ -168,8 +168,8 @@ impl Report {
         self.look_at_times(&claims, text, judge);
         self.uses = content::uses(&claims, size);
         if self.uses.is_empty() {
-            let why = "it is good for nothing: it has neither channels (to subscribe) nor channel \
-                       and message (to broadcast)";
+            let why = "it is good for nothing: it has none of channels (to subscribe), channel and \
+                       message (to broadcast), and broadcast (to publish)";
             self.refusals.push(why.into());
         }
     }

@@ -65,6 +65,21 @@ expired=$(sign '{"channel":"global","message":{"event":"late"},"exp":1700000000}
 expect "$(request -d "token=$expired" "$broadcast")" '{"error":"Bad signature"} 400'
 expect "$(request -d "token=x$(token 8)" "$broadcast")" '{"error":"Bad signature"} 400'
 
+echo "- bare messages with a publisher's token in the header"
+publisher=$(sign '{"broadcast":["glob*"]}')
+message() {
+  echo "{\"channel\":\"$2\",\"message\":{\"event\":\"new_item\",\"data\":\"{\\\"id\\\":$1}\"}}"
+}
+bearer() {
+  request -H "Authorization: Bearer $publisher" "$@" "$broadcast"
+}
+delivered 8 "$(bearer -d "$(message 8 global)")"
+delivered 9 "$(request --oauth2-bearer "$publisher" -d "[$(message 9 global)]" "$broadcast")"
+expect "$(bearer -d "$(message 10 other)")" '{"error":"token does not allow channel \"other\""} 403'
+answer=$(request --dump-header "$DIRECTORY/head" -o /dev/null -d "$(message 11 global)" "$broadcast")
+expect "$answer" ' 401'
+expect "$(grep -i '^www-authenticate' "$DIRECTORY/head")" $'WWW-Authenticate: Bearer realm="bifrost"\r'
+
 echo "- HEAD has a head and no body"
 head=$(request --head "$info" --next --silent --max-time "$DEADLINE" --output /dev/null --write-out ' %{num_connects}' "$info")
 expect "${head##*$'\r\n'}" ' 200 0'
@@ -77,5 +92,5 @@ expect "$(request -o /dev/null "http://$ADDRESS/subscribe")" ' 426'
 
 echo "- the numbers"
 expect "$(request -o "$DIRECTORY/info" "$info")" ' 200'
-expect "$(jq --compact-output '[.stats.deliveries, .stats.connected]' "$DIRECTORY/info")" '[7,1]'
+expect "$(jq --compact-output '[.stats.deliveries, .stats.connected]' "$DIRECTORY/info")" '[9,1]'
 expect "$(jq --raw-output '.stats | keys_unsorted[:2] | join(" ")' "$DIRECTORY/info")" 'deliveries connected'

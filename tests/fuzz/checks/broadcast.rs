@@ -2,8 +2,10 @@
 //! as the application wrote it.
 //!
 //! An input is a media type and, behind a line end, a body. What stands in the body between
-//! the first `<` and the last `>` is signed as claims, and the token put in its place.
+//! the first `<` and the last `>` is signed as claims, and the token put in its place. A media
+//! type that begins with `!` is none: it is signed as claims, and the token goes in the header.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -16,6 +18,7 @@ use bifrost::outbox::{Outbox, QueueTotal};
 use bifrost::registry::{Registry, Seat};
 use bifrost::socket::Socket;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::application;
 use super::frames::{self, Frame};
@@ -50,10 +53,18 @@ pub fn check(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
     let (media_type, body) = data.split_at(end);
     let post = Post::new(body.trim_ascii());
-    let Some(request) = request(media_type, &post.body) else {
+    let header = match media_type.strip_prefix(b"!") {
+        Some(claims) => {
+            let token = application::sign(application::HEADER.as_bytes(), claims);
+            format!("Authorization: Bearer {token}").into_bytes()
+        }
+        None => [b"Content-Type: ", media_type].concat(),
+    };
+    let Some(request) = request(&header, &post.body) else {
         return; // the media type is not one that a head can have
     };
-    AUDIENCE.with(|audience| audience.check(&request, &post));
+    let grant = media_type.strip_prefix(b"!");
+    AUDIENCE.with(|audience| audience.check(&request, &post, grant));
 }
 
 impl<'a> Post<'a> {
@@ -88,11 +99,11 @@ impl<'a> Post<'a> {
     }
 }
 
-fn request(media_type: &[u8], body: &[u8]) -> Option<Request> {
+fn request(header: &[u8], body: &[u8]) -> Option<Request> {
     let length = body.len().to_string();
     let mut input = [
-        b"POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Type: ",
-        media_type,
+        b"POST /broadcast HTTP/1.1\r\nHost: x\r\n",
+        header,
         b"\r\nContent-Length: ",
         length.as_bytes(),
         b"\r\n\r\n",
@@ -124,20 +135,29 @@ impl Audience {
         audience
     }
 
-    fn check(&self, request: &Request, post: &Post<'_>) {
+    fn check(&self, request: &Request, post: &Post<'_>, grant: Option<&[u8]>) {
         let answer = broadcast::post(request, &application::verifier(), &self.registry);
         let answer = answer.unwrap_or_else(Reply::from);
         let (status, body) = read(&answer.encode(&request.head, Persistence::KeepAlive));
         let heard = self.hear();
         match status {
+            200 if is_list_of_messages(&post.body) => {
+                let grant = grant.expect("nobody but the application can sign");
+                check_deliveries(grant, &post.body, &body, &heard);
+            }
             200 => {
                 let claims = post.claims.expect("nobody but the application can sign");
                 check_delivery(claims, &body, &heard);
             }
-            400 => {
+            400 | 401 | 403 => {
                 assert!(Object::read(&body).is_some_and(|body| body.string("error").is_some()));
                 assert_eq!(heard, []);
                 assert!(!(post.is_plain && is_good(post.claims)), "refused: {body}");
+                assert!(status == 400 || post.claims.is_none() || !post.is_plain);
+                assert!(
+                    status != 403 || grant.is_some(),
+                    "there is no token to forbid it"
+                );
             }
             other => panic!("answered with {other}"),
         }
@@ -168,6 +188,46 @@ fn read(answer: &[u8]) -> (u16, String) {
         .and_then(|head| head.get(..3));
     let status = status.and_then(|status| status.parse().ok());
     (status.expect("a status"), body.to_owned())
+}
+
+/// One message or several, as they are sent with a token in the header.
+fn messages(body: &[u8]) -> Option<Vec<HashMap<String, &RawValue>>> {
+    let one = || serde_json::from_slice(body).map(|message| vec![message]);
+    serde_json::from_slice(body).or_else(|_| one()).ok()
+}
+
+fn is_list_of_messages(body: &[u8]) -> bool {
+    messages(body).is_some_and(|messages| !messages.iter().any(|one| one.contains_key("token")))
+}
+
+fn check_deliveries(grant: &[u8], body: &[u8], answer: &str, heard: &[Frame]) {
+    let claims: HashMap<String, &RawValue> = serde_json::from_slice(grant).expect("signed claims");
+    let patterns: Vec<String> =
+        serde_json::from_str(claims["broadcast"].get()).expect("there is no 200 without it");
+    let messages = messages(body).expect("a list");
+    assert!((1..=100).contains(&messages.len()));
+    let mut expected = Vec::new();
+    for message in &messages {
+        let channel: String = serde_json::from_str(message["channel"].get()).expect("a name");
+        let is_allowed = patterns
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => channel.starts_with(beginning),
+                None => channel == *pattern,
+            });
+        assert!(is_allowed, "{patterns:?} do not allow {channel:?}");
+        let text = message["message"].get();
+        assert!(text.starts_with('{'), "{text:?} is no object");
+        if channel == CHANNEL {
+            expected.push(Frame::Text(text.to_owned()));
+        }
+    }
+    assert_eq!(heard, expected.as_slice());
+    let deliveries = expected.len();
+    assert_eq!(
+        answer,
+        format!(r#"{{"message":"Success","deliveries":{deliveries}}}"#)
+    );
 }
 
 fn check_delivery(claims: &[u8], answer: &str, heard: &[Frame]) {
