@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::Shared as Entry;
+use super::writing::Shared as Entry;
 use crate::sync::{AtomicI64, Mutex, Ordering};
 
 /// A handle on the total; clones share it.
