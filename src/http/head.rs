@@ -1,16 +1,12 @@
 //! The head of a request: its line and its headers (RFC 9112 §2 – §6).
 //!
 //! httparse reads it. What it is lenient about, and what could make two parsers on the
-//! way see two different requests, is refused here.
+//! way see two different requests, is refused here. Where a head ends, `extent` knows.
 
 use tiny_http::{HTTPVersion, Header, Method};
 
-use super::Refusal;
+use super::{Refusal, extent};
 
-/// Longest request line, in bytes.
-const MAX_REQUEST_LINE: usize = 8 * 1024;
-/// Longest head, in bytes.
-pub const MAX_HEAD: usize = 16 * 1024;
 /// Most headers in a head.
 const MAX_HEADERS: usize = 100;
 
@@ -61,7 +57,7 @@ impl Head {
     /// # Errors
     /// A refusal with 400, 414, 431, 501 or 505.
     pub fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
-        let Some(end) = find_end(input)? else {
+        let Some(end) = extent::find_end(input)? else {
             return Ok(None);
         };
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -200,62 +196,6 @@ impl Head {
     }
 }
 
-/// Finds the empty line. Lines end with CR LF and nothing else; the limits hold for
-/// what has arrived, so that nobody has to wait for an end that won't come.
-fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
-    // Something else than HTTP, such as TLS, shows in its first byte.
-    if input
-        .first()
-        .is_some_and(|first| !first.is_ascii_graphic() && !b"\r\n".contains(first))
-    {
-        return Err(Refusal::new(400, "this is not an HTTP request"));
-    }
-    // No further than over the limit, so that it does not matter how much has come at once.
-    let input = &input[..input.len().min(MAX_HEAD + 1)];
-    let mut line_start = 0;
-    let mut has_request_line = false;
-    while let Some(length) = input[line_start..].iter().position(|&byte| byte == b'\n') {
-        let line_end = line_start + length;
-        if !has_request_line {
-            check_sizes(0, length)?;
-        }
-        if length == 0 || input[line_end - 1] != b'\r' {
-            return Err(Refusal::new(
-                400,
-                "a line of the head ends with LF instead of CR LF",
-            ));
-        }
-        let is_empty = length == 1; // empty lines before the request line are skipped (§2.2)
-        if is_empty && has_request_line {
-            check_sizes(line_end + 1, 0)?;
-            return Ok(Some(line_end + 1));
-        }
-        has_request_line |= !is_empty;
-        line_start = line_end + 1;
-    }
-    let request_line = if has_request_line {
-        0
-    } else {
-        input.len() - line_start
-    };
-    check_sizes(input.len(), request_line)?;
-    Ok(None)
-}
-
-fn check_sizes(head: usize, request_line: usize) -> Result<(), Refusal> {
-    if request_line > MAX_REQUEST_LINE {
-        let sentence = format!("request line is over {MAX_REQUEST_LINE} bytes");
-        return Err(Refusal::new(414, sentence));
-    }
-    if head > MAX_HEAD {
-        return Err(Refusal::new(
-            431,
-            format!("request head is over {MAX_HEAD} bytes"),
-        ));
-    }
-    Ok(())
-}
-
 fn malformed(error: httparse::Error) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => {
@@ -302,6 +242,7 @@ fn content_length(value: &str) -> Result<usize, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::extent::{MAX_HEAD, MAX_REQUEST_LINE};
 
     fn parse(head: &str) -> Result<Option<(Head, usize)>, Refusal> {
         Head::parse(head.as_bytes())

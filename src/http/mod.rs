@@ -7,6 +7,7 @@
 mod chunked;
 mod conversation;
 mod decoder;
+mod extent;
 pub mod forwarded;
 mod head;
 mod reply;
@@ -14,7 +15,8 @@ mod reply;
 pub use chunked::Chunked;
 pub use conversation::{Conversation, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
-pub use head::{Head, MAX_HEAD};
+pub use extent::MAX_HEAD;
+pub use head::Head;
 pub use reply::{Persistence, Reply};
 
 /// A request that is turned down before it reached a route, or by one.
