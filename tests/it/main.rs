@@ -21,6 +21,7 @@ mod http_requests;
 mod info;
 mod logs;
 mod queue_total;
+mod readme;
 mod settings;
 mod shutdown;
 mod slow;
