@@ -22,6 +22,7 @@ mod info;
 mod logs;
 mod publisher;
 mod queue_total;
+mod readme;
 mod settings;
 mod shutdown;
 mod slow;

@@ -30,19 +30,26 @@ def sign(claims, secret):
 
 
 @contextmanager
-def running_server():
-    """`bifrost serve` on a free port, for the length of a `with` block."""
-    secret = secrets.token_hex(48)
-    settings = {"HOST": "127.0.0.1", "PORT": "0", "JWT_SECRET": secret}
-    command = [os.environ["BIFROST"], "serve"]
+def running_server(socket=None, **settings):
+    """`bifrost serve` for the length of a `with` block, on a free port or on a socket that is handed to it."""
+    settings = {"HOST": "127.0.0.1", "PORT": "0", "JWT_SECRET": secrets.token_hex(48)} | settings
+    command, handed_over = [os.environ["BIFROST"], "serve"], []
+    if socket:
+        handed_over = [socket.fileno()]
+        # As systemd does it: the socket is descriptor 3.
+        start = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&"$0"'
+        command = ["bash", "-c", start, str(socket.fileno()), *command]
     with (
         tempfile.TemporaryDirectory() as directory,
-        subprocess.Popen(command, cwd=directory, env=settings, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            command, cwd=directory, env=settings, pass_fds=handed_over, stderr=subprocess.PIPE, text=True
+        ) as process,
     ):
         log = queue.Queue()
         threading.Thread(target=follow, args=[process.stderr, log]).start()
         try:
-            yield SimpleNamespace(address=address_in(log), secret=secret)
+            address = await_line(log, r"listening addr=(\S+)")
+            yield SimpleNamespace(address=address, secret=settings["JWT_SECRET"], process=process, log=log)
         finally:
             process.kill()
 
@@ -55,8 +62,9 @@ def follow(stderr, log):
     log.put("")
 
 
-def address_in(log):
+def await_line(log, pattern):
+    """What the pattern's group finds in the next line of the log that it fits."""
     while line := log.get(timeout=DEADLINE):
-        if match := re.search(r"listening addr=(\S+)", line):
+        if match := re.search(pattern, line):
             return match[1]
-    raise RuntimeError("the server ended at its start")
+    raise RuntimeError(f"the server ended before it logged {pattern!r}")
