@@ -11,6 +11,7 @@ use crate::accept;
 use crate::addresses::{Addresses, TooMany};
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::counts::{self, Obstacle};
 use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
 use crate::listener::Listener;
@@ -194,7 +195,7 @@ impl House {
         );
         if let Err(too_many) = visitor.stay {
             note_too_many(too_many);
-            conversation.refuse(too_many.into());
+            refuse(&mut conversation, too_many.into());
             return;
         }
         loop {
@@ -202,7 +203,7 @@ impl House {
                 Next::Request(request) => request,
                 Next::Refused(refusal) => {
                     debug!("request refused conn={id} status={}", refusal.status);
-                    conversation.refuse(refusal);
+                    refuse(&mut conversation, refusal);
                     break;
                 }
                 Next::Over => break,
@@ -223,6 +224,7 @@ impl House {
                     Err(too_many) => Refusal::from(too_many).into(),
                 },
             };
+            counts::HTTP_REQUESTS.add_one(reply.status().into());
             if conversation.reply(reply, &request.head) == Persistence::Close {
                 break;
             }
@@ -241,7 +243,13 @@ impl House {
     }
 }
 
+fn refuse(conversation: &mut Conversation, refusal: Refusal) {
+    counts::HTTP_REQUESTS.add_one(refusal.status.into());
+    conversation.refuse(refusal);
+}
+
 fn note_too_many(too_many: TooMany) {
+    counts::REJECTIONS.add_one(Obstacle::PerAddress);
     if let Some(suppressed) = TOO_MANY.pass() {
         warn!("connection refused reason=\"{too_many}\" suppressed={suppressed}");
     }

@@ -98,6 +98,11 @@ impl Reply {
         self
     }
 
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.response.status_code().0
+    }
+
     /// The bytes that answer a request with this head.
     pub fn encode(self, head: &Head, persistence: Persistence) -> Vec<u8> {
         self.print(&head.version, head.method == Method::Head, persistence)
