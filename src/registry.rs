@@ -212,13 +212,14 @@ impl Seat {
             let _ = self.outbox.push(confirmation); // refused: the connection is ending
             return;
         }
+        // Before the client hears of it: who was told is counted.
+        self.registry
+            .0
+            .subscriptions
+            .fetch_add(1, Ordering::Relaxed);
         loop {
             let channel = self.registry.find_or_create(name);
             if let Some(ticket) = channel.admit(&self.outbox, confirmation) {
-                self.registry
-                    .0
-                    .subscriptions
-                    .fetch_add(1, Ordering::Relaxed);
                 self.held.push(Subscription { channel, ticket });
                 return;
             }
