@@ -16,6 +16,7 @@ use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
 use crate::listener::Listener;
 use crate::log::Throttle;
+use crate::metrics::{Desk, Sources};
 use crate::outbox::QueueTotal;
 use crate::reception::Reception;
 use crate::registry::{Registry, Stats};
@@ -39,13 +40,21 @@ const STOPPING_GRACE: Duration = Duration::from_secs(1);
 
 static TOO_MANY: Throttle = Throttle::new();
 
+/// Where people come in.
+pub struct Doors {
+    /// For everybody.
+    pub main: Listener,
+    /// For Prometheus, if it may come.
+    pub metrics: Option<Listener>,
+}
+
 /// Serves until `stop` is raised and everybody has left, at the latest after the drain
 /// time limit.
 ///
 /// # Errors
 /// When the listener is not one, or no thread can be had.
 pub fn run(
-    listener: Listener,
+    Doors { main, metrics }: Doors,
     config: &Config,
     front: Front,
     stop: &Stop,
@@ -55,17 +64,22 @@ pub fn run(
     let house = House::new(config, front, connections.clone(), stop)?;
     let addresses = house.addresses.clone();
     let registry = house.routes.registry.clone();
+    let desk = house.metrics_desk(config);
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
-    let address = listener.local_addr()?;
+    let address = main.local_addr()?;
     info!("listening addr={address}");
+    if let Some(metrics) = metrics {
+        info!("metrics listening addr={}", metrics.local_addr()?);
+        desk.open(metrics, STACK_SIZE)?;
+    }
     pulse::start(
         notifier.clone(),
         address,
         move || status(registry.stats()),
         stop.clone(),
     )?;
-    accept::until_stopped(&listener, &reception, &connections, &addresses, stop);
-    drop(listener);
+    accept::until_stopped(&main, &reception, &connections, &addresses, stop);
+    drop(main);
     notifier.stopping(config.timeouts.drain);
     see_out(&connections, stop, config.timeouts.drain);
     Ok(())
@@ -182,6 +196,23 @@ impl House {
             ),
             stop: stop.clone(),
         })
+    }
+
+    /// Where the metrics of this house are told.
+    fn metrics_desk(&self, config: &Config) -> Desk {
+        let Routes {
+            registry,
+            queue_total,
+            connections,
+            ..
+        } = &self.routes;
+        let sources = Sources {
+            registry: registry.clone(),
+            queue_total: queue_total.clone(),
+            connections: connections.clone(),
+            stop: self.stop.clone(),
+        };
+        Desk::new(sources, config.timeouts)
     }
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
