@@ -118,7 +118,7 @@ uninstall: ## Remove what `make install` put there, but not the settings and the
 	@echo "left: $(SYSCONFDIR)/bifrost"
 
 clean: ## Remove what was built
-	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/artefacts tests/bench/peers/node_modules \
+	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/.prometheus tests/e2e/artefacts tests/bench/peers/node_modules \
 	  tests/fuzz/target tests/fuzz/corpus tests/fuzz/artifacts tests/fuzz/coverage
 
 need-cargo:

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::addresses::Addresses;
 use crate::connections::Connections;
+use crate::counts;
 use crate::listener::{Holder, Listener};
 use crate::log::Throttle;
 use crate::reception::Reception;
@@ -50,6 +51,7 @@ pub fn until_stopped(
                 connections.wait_for_place(Instant::now() + FULL_RECHECK);
             }
             Err(error) => {
+                counts::ACCEPT_FAILURES.add_one();
                 if let Some(suppressed) = FAILURES.pass() {
                     warn!("accept failed error=\"{error}\" suppressed={suppressed}");
                 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tungstenite::Bytes;
 
+use crate::counts::Said;
 use crate::frame;
 use crate::json::Text;
 
@@ -50,6 +51,16 @@ impl Event<'_> {
             #[cfg(feature = "provoke-panic")]
             "panic" => panic!("on purpose"),
             _ => Event::Other,
+        }
+    }
+
+    /// What it is counted as.
+    pub fn kind(&self) -> Said {
+        match self {
+            Event::Authenticate(_) => Said::Authenticate,
+            Event::Ping => Said::Ping,
+            Event::Other => Said::Other,
+            Event::Malformed(_) => Said::Malformed,
         }
     }
 }

@@ -14,6 +14,7 @@
 //!                  ├ listener, accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
+//!                  ├ metrics    (a listener of its own, and what Prometheus reads there)
 //!                  ├ systemd    (what the service manager gives us, and is told)
 //!                  └ config, token, grant, json, channel, counts, frame, log, stop, sync   (leaves)
 //! ```
@@ -47,6 +48,7 @@ pub mod json;
 pub mod line;
 pub mod listener;
 pub mod log;
+pub mod metrics;
 pub mod outbox;
 pub mod presence;
 pub mod reception;

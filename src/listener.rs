@@ -46,6 +46,14 @@ impl Listener {
         Listener::open(TcpListener::bind(&addresses[..])?, Holder::Nobody)
     }
 
+    /// Binds a socket to an address that needs no resolving.
+    ///
+    /// # Errors
+    /// When it can't be bound.
+    pub fn bind_to(address: SocketAddr) -> io::Result<Listener> {
+        Listener::open(TcpListener::bind(address)?, Holder::Nobody)
+    }
+
     /// Takes over a socket that listens already; `SO_REUSEADDR` was its binder's business.
     ///
     /// # Errors

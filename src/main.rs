@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::thread;
 
@@ -13,10 +14,11 @@ use bifrost::config::{Config, Given, Variables};
 use bifrost::counts;
 use bifrost::demo::{self, Demo};
 use bifrost::listener::Listener;
+use bifrost::log as logging;
 use bifrost::routes::Front;
+use bifrost::server::{self, Doors};
 use bifrost::stop::Stop;
 use bifrost::systemd::{activation, notify::Notifier};
-use bifrost::{log as logging, server};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -121,7 +123,8 @@ fn stop_on_signals() -> Result<Stop, Failure> {
     Ok(stop)
 }
 
-fn run(listener: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
+fn run(main: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
+    let metrics = config.metrics_addr.map(listen_for_metrics).transpose()?;
     info!(
         "bifrost version={} pid={}",
         env!("CARGO_PKG_VERSION"),
@@ -132,7 +135,8 @@ fn run(listener: Listener, config: &Config, front: Front, stop: &Stop) -> Result
         .iter()
         .for_each(|warning| warn!("{warning}"));
     let notifier = Notifier::from_environment();
-    server::run(listener, config, front, stop, &notifier).map_err(Failure::system("can't serve"))
+    let doors = Doors { main, metrics };
+    server::run(doors, config, front, stop, &notifier).map_err(Failure::system("can't serve"))
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
@@ -171,6 +175,11 @@ fn listen(config: &Config) -> Result<Listener, Failure> {
         config.host, config.port
     );
     Listener::bind(&config.host, config.port).map_err(Failure::system(what))
+}
+
+fn listen_for_metrics(address: SocketAddr) -> Result<Listener, Failure> {
+    let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
+    Listener::bind_to(address).map_err(Failure::system(what))
 }
 
 fn default(value: String) -> Given {

@@ -13,6 +13,8 @@ use crate::frame;
 use crate::outbox::{Backlog, Outbox};
 use crate::socket::Socket;
 
+/// The close code of who has to make room.
+pub const SERVER_IS_FULL: u16 = 1013;
 /// Bits of the word that hold the standing; those above hold microseconds.
 const STANDING_BITS: u32 = 3;
 
@@ -125,7 +127,10 @@ impl Presence {
     /// Ends it, for whoever has dismissed it; a WebSocket is told why.
     pub fn show_out(&self) {
         if let Some(outbox) = self.outbox.get() {
-            outbox.seal(frame::close(1013, "Server is full"), Backlog::Keep);
+            outbox.seal(
+                frame::close(SERVER_IS_FULL, "Server is full"),
+                Backlog::Keep,
+            );
         }
         self.socket.cut();
     }

@@ -23,6 +23,7 @@ struct Shared {
     /// Guards which channels there are. Held to find, add or remove one.
     channels: Mutex<HashMap<Arc<str>, Arc<Channel>>>,
     deliveries: AtomicU64,
+    delivered_bytes: AtomicU64,
     connected: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -60,6 +61,8 @@ struct Place {
 pub struct Stats {
     /// Messages handed to subscribers by broadcasts since the start.
     pub deliveries: u64,
+    /// The bytes of those: of each frame, header included, times its deliveries.
+    pub delivered_bytes: u64,
     /// Seats, which is open WebSocket connections.
     pub connected: usize,
     /// Channels with at least one subscriber.
@@ -90,6 +93,9 @@ impl Registry {
         self.0
             .deliveries
             .fetch_add(delivered as u64, Ordering::Relaxed);
+        self.0
+            .delivered_bytes
+            .fetch_add((delivered * frame.len()) as u64, Ordering::Relaxed);
         delivered
     }
 
@@ -97,6 +103,7 @@ impl Registry {
     pub fn stats(&self) -> Stats {
         Stats {
             deliveries: self.0.deliveries.load(Ordering::Relaxed),
+            delivered_bytes: self.0.delivered_bytes.load(Ordering::Relaxed),
             connected: self.0.connected.load(Ordering::Relaxed),
             channels: self.0.channels.lock().len(),
             subscriptions: self.0.subscriptions.load(Ordering::Relaxed),
@@ -205,13 +212,14 @@ impl Seat {
             let _ = self.outbox.push(confirmation); // refused: the connection is ending
             return;
         }
+        // Before the client hears of it: who was told is counted.
+        self.registry
+            .0
+            .subscriptions
+            .fetch_add(1, Ordering::Relaxed);
         loop {
             let channel = self.registry.find_or_create(name);
             if let Some(ticket) = channel.admit(&self.outbox, confirmation) {
-                self.registry
-                    .0
-                    .subscriptions
-                    .fetch_add(1, Ordering::Relaxed);
                 self.held.push(Subscription { channel, ticket });
                 return;
             }
@@ -283,7 +291,9 @@ mod tests {
         drop(alice);
         let mut seen = String::new();
         screen.read_to_string(&mut seen).unwrap();
-        assert_eq!((seen.as_str(), registry.stats().deliveries), ("ok:hi", 1));
+        let stats = registry.stats();
+        assert_eq!((stats.deliveries, stats.delivered_bytes), (1, 2));
+        assert_eq!(seen, "ok:hi");
     }
 
     #[test]

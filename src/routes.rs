@@ -10,7 +10,7 @@ use tiny_http::Method;
 use crate::broadcast;
 use crate::config::Origins;
 use crate::connections::Connections;
-use crate::counts;
+use crate::counts::{self, BroadcastResult, Obstacle};
 use crate::demo::Demo;
 use crate::handshake;
 use crate::http::{Refusal, Reply, Request};
@@ -112,7 +112,9 @@ impl Routes {
     }
 
     fn broadcast(&self, request: &Request) -> Reply {
-        broadcast::post(request, &self.verifier, &self.registry).unwrap_or_else(|refusal| {
+        let began = Instant::now(); // the request is there whole
+        let outcome = broadcast::post(request, &self.verifier, &self.registry);
+        let reply = outcome.unwrap_or_else(|refusal| {
             if let Some(suppressed) = REFUSED_BROADCASTS.pass() {
                 let (status, reason) = (refusal.status, &refusal.sentence);
                 warn!(
@@ -120,18 +122,32 @@ impl Routes {
                 );
             }
             refusal.into()
-        })
+        });
+        counts::BROADCASTS.add_one(BroadcastResult::of(reply.status()));
+        counts::BROADCAST_DURATION.observe(began.elapsed());
+        reply
     }
 
     fn subscribe(&self, request: &Request) -> Answer {
         let accepted = match handshake::accept(&request.head, self.origins.as_ref()) {
             Ok(accepted) => accepted,
-            Err(reply) => return Answer::Reply(reply),
+            Err(reply) => {
+                counts::REJECTIONS.add_one(match reply.status() {
+                    403 => Obstacle::Origin,
+                    _ => Obstacle::Handshake,
+                });
+                return Answer::Reply(reply);
+            }
         };
-        let refuse = |sentence| Answer::Reply(Refusal::new(503, sentence).into());
+        let refuse = |obstacle, sentence| {
+            counts::REJECTIONS.add_one(obstacle);
+            Answer::Reply(Refusal::new(503, sentence).into())
+        };
         match () {
-            () if self.stop.is_raised() => refuse("the server is restarting"),
-            () if !self.connections.make_room() => refuse("the server is full; try again later"),
+            () if self.stop.is_raised() => refuse(Obstacle::Draining, "the server is restarting"),
+            () if !self.connections.make_room() => {
+                refuse(Obstacle::Full, "the server is full; try again later")
+            }
             () => Answer::Subscribe(accepted),
         }
     }
@@ -160,7 +176,7 @@ impl Routes {
                 connected: stats.connected,
                 channels: stats.channels,
                 subscriptions: stats.subscriptions,
-                rejected_tokens: counts::REJECTED_TOKENS.total(),
+                rejected_tokens: counts::rejected_tokens(),
                 slow_subscribers_cut: counts::SLOW_SUBSCRIBERS_CUT.total(),
                 panics: counts::PANICS.total(),
                 queued_bytes: self.queue_total.bytes(),

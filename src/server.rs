@@ -11,10 +11,12 @@ use crate::accept;
 use crate::addresses::{Addresses, TooMany};
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::counts::{self, Obstacle};
 use crate::heartbeat::Heartbeat;
 use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
 use crate::listener::Listener;
 use crate::log::Throttle;
+use crate::metrics::{Desk, Sources};
 use crate::outbox::QueueTotal;
 use crate::reception::Reception;
 use crate::registry::{Registry, Stats};
@@ -38,13 +40,21 @@ const STOPPING_GRACE: Duration = Duration::from_secs(1);
 
 static TOO_MANY: Throttle = Throttle::new();
 
+/// Where people come in.
+pub struct Doors {
+    /// For everybody.
+    pub main: Listener,
+    /// For Prometheus, if it may come.
+    pub metrics: Option<Listener>,
+}
+
 /// Serves until `stop` is raised and everybody has left, at the latest after the drain
 /// time limit.
 ///
 /// # Errors
 /// When the listener is not one, or no thread can be had.
 pub fn run(
-    listener: Listener,
+    Doors { main, metrics }: Doors,
     config: &Config,
     front: Front,
     stop: &Stop,
@@ -54,17 +64,22 @@ pub fn run(
     let house = House::new(config, front, connections.clone(), stop)?;
     let addresses = house.addresses.clone();
     let registry = house.routes.registry.clone();
+    let desk = house.metrics_desk(config);
     let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
-    let address = listener.local_addr()?;
+    let address = main.local_addr()?;
     info!("listening addr={address}");
+    if let Some(metrics) = metrics {
+        info!("metrics listening addr={}", metrics.local_addr()?);
+        desk.open(metrics, STACK_SIZE)?;
+    }
     pulse::start(
         notifier.clone(),
         address,
         move || status(registry.stats()),
         stop.clone(),
     )?;
-    accept::until_stopped(&listener, &reception, &connections, &addresses, stop);
-    drop(listener);
+    accept::until_stopped(&main, &reception, &connections, &addresses, stop);
+    drop(main);
     notifier.stopping(config.timeouts.drain);
     see_out(&connections, stop, config.timeouts.drain);
     Ok(())
@@ -183,6 +198,23 @@ impl House {
         })
     }
 
+    /// Where the metrics of this house are told.
+    fn metrics_desk(&self, config: &Config) -> Desk {
+        let Routes {
+            registry,
+            queue_total,
+            connections,
+            ..
+        } = &self.routes;
+        let sources = Sources {
+            registry: registry.clone(),
+            queue_total: queue_total.clone(),
+            connections: connections.clone(),
+            stop: self.stop.clone(),
+        };
+        Desk::new(sources, config.timeouts)
+    }
+
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     pub fn receive(&self, mut visitor: Visitor) {
         let id = visitor.slot.id();
@@ -194,7 +226,7 @@ impl House {
         );
         if let Err(too_many) = visitor.stay {
             note_too_many(too_many);
-            conversation.refuse(too_many.into());
+            refuse(&mut conversation, too_many.into());
             return;
         }
         loop {
@@ -202,7 +234,7 @@ impl House {
                 Next::Request(request) => request,
                 Next::Refused(refusal) => {
                     debug!("request refused conn={id} status={}", refusal.status);
-                    conversation.refuse(refusal);
+                    refuse(&mut conversation, refusal);
                     break;
                 }
                 Next::Over => break,
@@ -223,6 +255,7 @@ impl House {
                     Err(too_many) => Refusal::from(too_many).into(),
                 },
             };
+            counts::HTTP_REQUESTS.add_one(reply.status().into());
             if conversation.reply(reply, &request.head) == Persistence::Close {
                 break;
             }
@@ -242,7 +275,13 @@ impl House {
     }
 }
 
+fn refuse(conversation: &mut Conversation, refusal: Refusal) {
+    counts::HTTP_REQUESTS.add_one(refusal.status.into());
+    conversation.refuse(refusal);
+}
+
 fn note_too_many(too_many: TooMany) {
+    counts::REJECTIONS.add_one(Obstacle::PerAddress);
     if let Some(suppressed) = TOO_MANY.pass() {
         warn!("connection refused reason=\"{too_many}\" suppressed={suppressed}");
     }

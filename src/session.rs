@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
 
+use crate::counts::CloseCode;
 use crate::frame;
 use crate::outbox::{Backlog, Outbox, Verdict};
 use crate::socket::{Socket, wait};
@@ -27,8 +28,8 @@ const SILENT_INTERVALS: u32 = 2;
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The client sent a close frame.
-    ClientClosed,
+    /// The client sent a close frame, with this code if it had one.
+    ClientClosed(Option<u16>),
     /// The connection broke, or ended without a close frame.
     Gone,
     /// Nothing has come for two ping intervals.
@@ -60,7 +61,7 @@ impl Ending {
     /// One word for the log.
     pub fn name(self) -> &'static str {
         match self {
-            Ending::ClientClosed => "client_closed",
+            Ending::ClientClosed(_) => "client_closed",
             Ending::Gone => "gone",
             Ending::Silent => "silent",
             Ending::Stalled => "stalled",
@@ -75,13 +76,25 @@ impl Ending {
     /// What the client is told, if it can still be told anything.
     pub fn farewell(self) -> Option<Farewell> {
         let (code, reason) = match self {
-            Ending::ClientClosed | Ending::Gone | Ending::Silent | Ending::Stalled => return None,
+            Ending::ClientClosed(_) | Ending::Gone | Ending::Silent | Ending::Stalled => {
+                return None;
+            }
             Ending::TooSlow => (1013, "Too slow"),
             Ending::AuthTimedOut => (4002, "Authentication timed out"),
             Ending::Stopping => (1012, "Service restart"),
             Ending::Broken(farewell) | Ending::Rejected(farewell) => return Some(farewell),
         };
         Some(Farewell { code, reason })
+    }
+
+    /// The code that it is counted under.
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            Ending::ClientClosed(code) => CloseCode::of(code),
+            _ => self.farewell().map_or(CloseCode::NONE, |farewell| {
+                CloseCode::of(Some(farewell.code))
+            }),
+        }
     }
 }
 
@@ -109,6 +122,8 @@ pub struct Session {
 /// What is known of the incoming side.
 struct Reading {
     last_heard: Instant,
+    /// What the client's close frame said, once it has come.
+    close_code: Option<u16>,
     /// The last `recv` took less than there was room for, so another would find nothing
     /// until `poll` says so.
     is_drained: bool,
@@ -136,6 +151,7 @@ impl Session {
             limits,
             reading: Reading {
                 last_heard: Instant::now(),
+                close_code: None,
                 is_drained: false,
             },
         }
@@ -155,9 +171,15 @@ impl Session {
                     let reason = "Binary messages are not taken";
                     return Err(Ending::Rejected(Farewell { code: 1003, reason }));
                 }
+                Ok(Message::Close(frame)) => {
+                    self.reading.close_code = frame.map(|frame| frame.code.into());
+                }
                 Ok(_) => {} // tungstenite answers pings and closes
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     self.sleep(deadline)?;
+                }
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return Err(Ending::ClientClosed(self.reading.close_code));
                 }
                 Err(error) => return Err(ending(&error)),
             }
@@ -168,7 +190,7 @@ impl Session {
     pub fn finish(mut self, ending: Ending) {
         match ending {
             Ending::Gone | Ending::Silent | Ending::Stalled => {}
-            Ending::ClientClosed => {
+            Ending::ClientClosed(_) => {
                 self.flush(Instant::now() + self.limits.write); // the answer is in the outbox
             }
             _ => self.say_farewell(ending),
@@ -324,7 +346,6 @@ impl Session {
 fn ending(error: &Error) -> Ending {
     let broken = |code, reason| Ending::Broken(Farewell { code, reason });
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Ending::ClientClosed,
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Gone,
         Error::Capacity(_) => broken(1009, "Message is over 65536 bytes"),
         Error::Utf8(_) => broken(1007, "Text is not UTF-8"),

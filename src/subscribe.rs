@@ -16,13 +16,14 @@ use parking_lot::Mutex;
 use crate::addresses::{Stay, TooMany};
 use crate::channel::{self, Fault};
 use crate::connections::Slot;
-use crate::counts;
+use crate::counts::{self, AuthFailure, CloseCode, Obstacle};
 use crate::event::{self, Event};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
 use crate::json::Text;
 use crate::log::Throttle;
 use crate::outbox::{Outbox, QueueTotal};
+use crate::presence::SERVER_IS_FULL;
 use crate::registry::{Registry, Seat};
 use crate::session::{self, Ending, Farewell, Session};
 use crate::socket::Socket;
@@ -100,12 +101,16 @@ pub fn serve(
         terms.queue,
         terms.queue_total.clone(),
     ) else {
+        counts::REJECTIONS.add_one(Obstacle::NoDescriptors);
+        counts::HTTP_REQUESTS.add_one(503.into());
         conversation.refuse(Refusal::new(503, "no file descriptors left; try again"));
         return;
     };
     // Before the answer: who has it is counted.
     let seat = terms.registry.seat(outbox.clone());
+    let close = Close(CloseCode::NONE);
     let slot = visitor.slot.of_subscriber(outbox.clone());
+    counts::HTTP_REQUESTS.add_one(101.into());
     let Ok(early) = conversation.switch(accepted, head) else {
         return;
     };
@@ -115,6 +120,7 @@ pub fn serve(
     let mut subscriber = Subscriber {
         id: slot.id(),
         session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
+        close,
         seat,
         outbox,
         verifier: terms.verifier.clone(),
@@ -133,12 +139,22 @@ pub fn serve(
 struct Subscriber {
     id: u64,
     session: Session,
+    close: Close,
     seat: Seat,
     outbox: Outbox,
     verifier: Arc<Verifier>,
     queue: usize,
     slot: Slot,
     _stay: Result<Stay, TooMany>,
+}
+
+/// The code under which a connection is counted when it ends, on whichever path.
+struct Close(CloseCode);
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        counts::CLOSES.add_one(self.0);
+    }
 }
 
 /// What a message did.
@@ -193,7 +209,9 @@ impl Subscriber {
     }
 
     fn react(&mut self, text: &str) -> Result<Step, Ending> {
-        let answer = match Event::parse(text) {
+        let event = Event::parse(text);
+        counts::CLIENT_MESSAGES.add_one(event.kind());
+        let answer = match event {
             Event::Authenticate(token) => {
                 self.admit(token)?;
                 return Ok(Step::Authenticated);
@@ -208,18 +226,14 @@ impl Subscriber {
 
     /// Subscribes to what a token lists, or to nothing of it.
     fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
-        let verified = token.and_then(|token| self.verifier.verify(&token).ok());
-        let Some(verified) = verified else {
-            return Err(Ending::Rejected(NOT_AUTHORIZED));
-        };
-        let claims = verified
-            .claims(SystemTime::now())
-            .map_err(|_| Ending::Rejected(NOT_AUTHORIZED))?;
+        let token = token.ok_or_else(|| reject(AuthFailure::Malformed))?;
+        let verified = self.verifier.verify(&token).map_err(reject)?;
+        let claims = verified.claims(SystemTime::now()).map_err(reject)?;
         let listed = claims
             .channels
             .map(|raw| serde_json::from_str::<Vec<Text>>(raw.get()));
         let Some(Ok(listed)) = listed else {
-            return Err(Ending::Rejected(NOT_AUTHORIZED));
+            return Err(reject(AuthFailure::Channels));
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
         self.check(&names).map_err(Ending::Rejected)?;
@@ -260,20 +274,36 @@ impl Subscriber {
 
     fn end(self, ending: Ending) {
         let Subscriber {
-            id, session, seat, ..
+            id,
+            session,
+            mut close,
+            seat,
+            slot,
+            ..
         } = self;
         note_ending(id, ending);
+        close.0 = match slot.is_leaving() {
+            true => CloseCode::of(Some(SERVER_IS_FULL)),
+            false => ending.close_code(),
+        };
         session.finish(ending);
-        drop(seat);
+        drop((close, seat));
         debug!("disconnected conn={id} ending={}", ending.name());
     }
+}
+
+/// What a token that is not taken means for the connection; why is counted, and never told.
+fn reject(reason: impl Into<AuthFailure>) -> Ending {
+    counts::AUTH_FAILURES.add_one(reason.into());
+    Ending::Rejected(NOT_AUTHORIZED)
 }
 
 /// What an operator wants counted, and to see without asking, but not once per connection.
 fn note_ending(id: u64, ending: Ending) {
     match ending {
+        Ending::AuthTimedOut => counts::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
+        Ending::Silent => counts::SILENT_SUBSCRIBERS_CUT.add_one(),
         Ending::Rejected(NOT_AUTHORIZED) => {
-            counts::REJECTED_TOKENS.add_one();
             if let Some(suppressed) = REFUSED_TOKENS.pass() {
                 info!("token refused conn={id} code=4001 suppressed={suppressed}");
             }

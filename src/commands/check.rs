@@ -33,6 +33,11 @@ pub fn run(variables: &Variables) -> Result<Status, Failure> {
     // with any port.
     let what = format!("can't listen on HOST {:?}", config.host);
     Listener::bind(&config.host, 0).map_err(Failure::system(what))?;
+    if let Some(mut address) = config.metrics_addr {
+        let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
+        address.set_port(0);
+        Listener::bind_to(address).map_err(Failure::system(what))?;
+    }
     Ok(Status::Good)
 }
 

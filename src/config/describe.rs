@@ -14,6 +14,10 @@ impl Config {
             "JWT_ALGORITHM" => format!("{:?}", self.algorithm),
             "HOST" => self.host.clone(),
             "PORT" => self.port.to_string(),
+            "BIFROST_METRICS_ADDR" => match self.metrics_addr {
+                Some(address) => address.to_string(),
+                None => "off".into(),
+            },
             "BIFROST_MAX_CONNECTIONS" => match self.max_connections {
                 Some(count) => count.to_string(),
                 None => "what the file limit allows".into(),

@@ -15,6 +15,7 @@ mod units;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -88,6 +89,8 @@ pub struct Config {
     pub host: String,
     /// Where to listen; 0 takes a free port. Default 3000.
     pub port: u16,
+    /// Where Prometheus asks; port 0 takes a free one. Default: nowhere.
+    pub metrics_addr: Option<SocketAddr>,
     /// Open connections, HTTP included. Default: what the file limit allows.
     pub max_connections: Option<usize>,
     /// Open connections of one address. Default: no limit.
@@ -122,6 +125,11 @@ impl Config {
             port: read
                 .parsed("PORT", "a number from 0 to 65535", |text| text.parse().ok())?
                 .unwrap_or(3000),
+            metrics_addr: read.parsed(
+                "BIFROST_METRICS_ADDR",
+                "an address and a port, such as 127.0.0.1:9464 or [::1]:9464",
+                |text| text.parse().ok(),
+            )?,
             max_connections: read.count("BIFROST_MAX_CONNECTIONS")?,
             max_connections_per_ip: read.count("BIFROST_MAX_CONNECTIONS_PER_IP")?,
             trusted_proxies: read.trusted_proxies()?,
@@ -192,7 +200,7 @@ mod tests {
             (None, LevelFilter::Info)
         );
         assert_eq!(config.algorithm, Algorithm::HS512);
-        assert!(config.allowed_origins.is_none());
+        assert!(config.allowed_origins.is_none() && config.metrics_addr.is_none());
     }
 
     #[test]
@@ -206,6 +214,9 @@ mod tests {
         );
         for (name, value) in [
             ("HOST", "not a host"),
+            ("BIFROST_METRICS_ADDR", "127.0.0.1"),
+            ("BIFROST_METRICS_ADDR", "localhost:9464"),
+            ("BIFROST_METRICS_ADDR", "::1:65536"),
             ("BIFROST_MAX_CONNECTIONS", "0"),
             ("BIFROST_MAX_CONNECTIONS_PER_IP", "0"),
             ("BIFROST_TRUSTED_PROXIES", "10.0.0.0/40"),

@@ -68,6 +68,12 @@ pub const SETTINGS: &[Setting] = &[
         "Port to listen on; 0 takes a free one [default: 3000]",
     ),
     setting(
+        "BIFROST_METRICS_ADDR",
+        Some("metrics-addr"),
+        "ADDR:PORT",
+        "Listener of its own for Prometheus, at /metrics: 127.0.0.1:9464 [default: off]",
+    ),
+    setting(
         "BIFROST_MAX_CONNECTIONS",
         Some("max-connections"),
         "COUNT",

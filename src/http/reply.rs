@@ -62,6 +62,11 @@ impl Reply {
             )
     }
 
+    /// Text of a kind, made for this one answer.
+    pub fn text(content_type: &str, text: String) -> Reply {
+        Reply::new(200, content_type, text.into_bytes()).with("Cache-Control", "no-store")
+    }
+
     /// The end of a handshake (RFC 6455 §4.2.2).
     pub fn switching_protocols(accept: &str) -> Reply {
         let response = Response::from_data(Vec::new()).with_status_code(StatusCode(101));
@@ -96,6 +101,11 @@ impl Reply {
         self.response
             .add_header(header.expect("our own headers are ASCII"));
         self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.response.status_code().0
     }
 
     /// The bytes that answer a request with this head.

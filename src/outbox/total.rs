@@ -38,6 +38,11 @@ impl QueueTotal {
         u64::try_from(self.0.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// What may wait, in bytes.
+    pub fn limit(&self) -> u64 {
+        u64::try_from(self.0.limit).unwrap_or(0)
+    }
+
     pub(super) fn add(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
     }

@@ -24,14 +24,25 @@ pub use mac::{Algorithm, Secret};
 
 use mac::Mac;
 
-/// Why a token is not taken.
+/// Why a token is not taken. It is counted for the operator; whoever shows the token is told
+/// the same for all of them but [`Rejection::TooDeep`], so that nobody learns from the answer
+/// what a forgery still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// Malformed, signed otherwise, expired or not yet valid: never told apart, so that
-    /// nobody learns from the answer what a forgery still lacks.
-    BadSignature,
+    /// It has not three parts in base64, or its header is not an object with an `alg`.
+    Malformed,
+    /// `alg` is another one, or there is a `crit`.
+    Algorithm,
+    /// The signature is not ours.
+    Signature,
+    /// The claims are not an object, or a time is not a number.
+    Claims,
     /// The claims are nested deeper than [`json::MAX_DEPTH`].
     TooDeep,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come.
+    NotYetValid,
 }
 
 /// A token whose signature has been checked: the claims' JSON text.
@@ -86,22 +97,22 @@ impl Verifier {
     /// Checks form, algorithm and signature. The times are checked with the claims.
     ///
     /// # Errors
-    /// [`Rejection::BadSignature`], whichever of them failed.
+    /// [`Rejection::Malformed`], [`Rejection::Algorithm`] or [`Rejection::Signature`].
     pub fn verify(&self, token: &str) -> Result<Verified, Rejection> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::BadSignature)?;
-        let (header, claims) = signed.split_once('.').ok_or(Rejection::BadSignature)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(Rejection::Malformed)?;
         self.check_header(&decode(header)?)?;
         match self.mac.verifies(signed.as_bytes(), &decode(signature)?) {
             true => Ok(Verified(decode(claims)?)),
-            false => Err(Rejection::BadSignature),
+            false => Err(Rejection::Signature),
         }
     }
 
     fn check_header(&self, header: &[u8]) -> Result<(), Rejection> {
-        let jose: Jose = read_object(header)?;
+        let jose: Jose = read_object(header).ok_or(Rejection::Malformed)?;
         match jose.alg == self.algorithm.name() && jose.crit.is_none() {
             true => Ok(()),
-            false => Err(Rejection::BadSignature),
+            false => Err(Rejection::Algorithm),
         }
     }
 }
@@ -116,21 +127,22 @@ impl Verified {
     /// Reads the claims, if the token is valid at this moment (RFC 7519 §4.1.4, §4.1.5).
     ///
     /// # Errors
-    /// [`Rejection::BadSignature`] when the claims are not an object or the time is outside
-    /// `nbf` and `exp`; [`Rejection::TooDeep`] when they are nested too deep.
+    /// [`Rejection::Claims`] or [`Rejection::TooDeep`] when they can't be read;
+    /// [`Rejection::Expired`] or [`Rejection::NotYetValid`].
     pub fn claims(&self, now: SystemTime) -> Result<Claims<'_>, Rejection> {
         if json::is_too_deep(&self.0) {
             return Err(Rejection::TooDeep);
         }
-        let claims: Claims = read_object(&self.0)?;
+        let claims: Claims = read_object(&self.0).ok_or(Rejection::Claims)?;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let expires = seconds(claims.exp)?.unwrap_or(f64::INFINITY);
         let begins = seconds(claims.nbf)?.unwrap_or(f64::NEG_INFINITY);
         // The second that `exp` names is still good; `nbf` is compared to the instant.
-        if expires < now.as_secs() as f64 || begins > now.as_secs_f64() {
-            return Err(Rejection::BadSignature);
+        match () {
+            () if expires < now.as_secs() as f64 => Err(Rejection::Expired),
+            () if begins > now.as_secs_f64() => Err(Rejection::NotYetValid),
+            () => Ok(claims),
         }
-        Ok(claims)
     }
 }
 
@@ -151,19 +163,19 @@ pub fn sign(
 fn decode(part: &str) -> Result<Vec<u8>, Rejection> {
     URL_SAFE_NO_PAD
         .decode(part)
-        .map_err(|_| Rejection::BadSignature)
+        .map_err(|_| Rejection::Malformed)
 }
 
-fn read_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Rejection> {
+fn read_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
     let object = json::is_object(text).then(|| serde_json::from_slice(text).ok());
-    object.flatten().ok_or(Rejection::BadSignature)
+    object.flatten()
 }
 
 /// A NumericDate (RFC 7519 §2), integer or not; `null` is as good as absent.
 fn seconds(claim: Option<&RawValue>) -> Result<Option<f64>, Rejection> {
     match claim {
         None => Ok(None),
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Rejection::BadSignature),
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Rejection::Claims),
     }
 }
 
@@ -213,12 +225,34 @@ mod tests {
         let verifier = Verifier::new(&secret(), Algorithm::HS512);
         let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
         let claims = URL_SAFE_NO_PAD.encode("{}");
-        for token in ["", ".", "..", "a.b.c", &format!("{none}.{claims}."), &none] {
-            assert_eq!(
-                verifier.verify(token).unwrap_err(),
-                Rejection::BadSignature,
-                "{token}"
-            );
+        for token in ["", ".", "..", "a.b.c", &none] {
+            let rejection = verifier.verify(token).unwrap_err();
+            assert_eq!(rejection, Rejection::Malformed, "{token}");
+        }
+        let unsigned = verifier.verify(&format!("{none}.{claims}.")).unwrap_err();
+        assert_eq!(unsigned, Rejection::Algorithm);
+        let ours = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512"}"#);
+        let unsigned = verifier.verify(&format!("{ours}.{claims}.")).unwrap_err();
+        assert_eq!(unsigned, Rejection::Signature);
+    }
+
+    #[test]
+    fn what_is_wrong_with_claims_is_known() {
+        let rejection = |claims: serde_json::Value| {
+            let token = signed(&claims, Algorithm::HS512);
+            let verifier = Verifier::new(&secret(), Algorithm::HS512);
+            let verified = verifier.verify(&token).unwrap();
+            verified.claims(UNIX_EPOCH + Duration::from_secs(NOW)).err()
+        };
+        assert_eq!(rejection(json!({"exp": NOW, "nbf": NOW})), None);
+        for (claims, expected) in [
+            (json!({"exp": NOW - 1}), Rejection::Expired),
+            (json!({"exp": NOW - 1, "nbf": NOW + 1}), Rejection::Expired),
+            (json!({"nbf": NOW + 1}), Rejection::NotYetValid),
+            (json!({"exp": "soon"}), Rejection::Claims),
+            (json!([]), Rejection::Claims),
+        ] {
+            assert_eq!(rejection(claims), Some(expected));
         }
     }
 

@@ -21,6 +21,7 @@ mod fullness;
 mod garbage;
 mod half_open;
 mod liars;
+mod metrics;
 mod panics;
 mod per_address;
 mod queue_total;

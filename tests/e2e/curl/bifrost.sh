@@ -37,7 +37,8 @@ sign() {
   printf '%s.%s' "$signed" "$(printf '%s' "$signed" | openssl dgst -sha512 -hmac "$SECRET" -binary | base64url)"
 }
 
-# Starts `bifrost serve` on a free port; sets ADDRESS.
+# Starts `bifrost serve` on a free port; sets ADDRESS, and METRICS_ADDRESS if there
+# are metrics.
 start_server() {
   local line
   mkfifo "$DIRECTORY/log"
@@ -46,9 +47,12 @@ start_server() {
   exec {log}<"$DIRECTORY/log"
   while read -r -t "$DEADLINE" -u "$log" line || fail "the server doesn't say where it listens"; do
     echo "$line" >&2
-    [[ ! $line =~ listening\ addr=([0-9.:]+) ]] || break
+    [[ ! $line =~ (metrics )?listening\ addr=([0-9.:]+) ]] || {
+      [[ -z ${BASH_REMATCH[1]} ]] || METRICS_ADDRESS=${BASH_REMATCH[2]}
+      [[ -n ${BASH_REMATCH[1]} ]] || ADDRESS=${BASH_REMATCH[2]}
+      [[ -n ${BIFROST_METRICS_ADDR:-} && -z ${BASH_REMATCH[1]} ]] || break
+    }
   done
-  ADDRESS=${BASH_REMATCH[1]}
   cat <&"$log" >&2 &
 }
 

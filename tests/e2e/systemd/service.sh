@@ -17,6 +17,7 @@ main() {
   serves
   is_confined
   makes_no_call_that_is_denied
+  tells_its_metrics
   restarts_without_a_failed_broadcast
   drains_longer_than_the_unit_says
   is_restarted_when_it_hangs
@@ -117,6 +118,19 @@ makes_no_call_that_is_denied() {
   echo "- no system call of its is denied: here it would die of one"
   drop_in SystemCallErrorNumber=kill
   serves
+  undo
+}
+
+tells_its_metrics() {
+  echo "- its metrics need one setting, and nothing that the unit denies"
+  drop_in Environment=BIFROST_METRICS_ADDR=127.0.0.1:9464 SystemCallErrorNumber=kill
+  local page name
+  page=$(beside curl --silent --show-error --fail --max-time "$DEADLINE" http://127.0.0.1:9464/metrics)
+  # What is read from /proc, of which the unit leaves little to see.
+  for name in start_time_seconds cpu_seconds_total resident_memory_bytes virtual_memory_bytes threads open_fds max_fds; do
+    grep -E "^process_$name [0-9.]*[1-9]" <<<"$page"
+  done
+  expect "$(grep -Ec '^bifrost_(draining|websockets) 0$' <<<"$page")" 2
   undo
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+pub mod exposition;
 pub mod http;
 pub mod manager;
 pub mod process;
@@ -14,6 +15,7 @@ pub mod raw;
 pub mod server;
 pub mod subscriber;
 pub mod token;
+pub mod watched;
 
 /// How long any single wait may last before the test fails: far more than a loaded machine needs.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,15 +1,20 @@
 //! Who is here: every open connection, how many there may be, and who leaves when room is
-//! needed.
+//! needed. `slot` holds what a connection has of it.
+
+mod slot;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::outbox::Outbox;
-use crate::presence::{Presence, Rank, Standing};
+use crate::presence::{Presence, Rank};
 use crate::socket::Socket;
+
+pub use slot::{Guest, Slot, Work};
 
 /// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
 pub const RESERVE: usize = 16;
@@ -20,6 +25,9 @@ const FILES_PER_CONNECTION: u64 = 2;
 /// So many are asked to leave before a newcomer is told that there is no room: one that is
 /// asked may have begun a request just then.
 const ATTEMPTS: usize = 8;
+
+/// The number of the last connection in the log, whichever door it came in by.
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 /// A handle on who is here; clones share it.
 #[derive(Debug, Clone)]
@@ -32,6 +40,20 @@ struct Shared {
     /// Told whenever a connection or a request ends.
     one_ended: Condvar,
     limit: usize,
+    reserve: usize,
+}
+
+/// How many there are, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Occupancy {
+    /// Open connections.
+    pub open: usize,
+    /// How many may be open, without the reserve.
+    pub limit: usize,
+    /// Those that were accepted since the start.
+    pub admitted: u64,
+    /// Those of them that were asked to leave so that somebody else had room.
+    pub evicted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +63,8 @@ struct Guests {
     admitted: u64,
     /// Those of them that were asked to leave, and no longer count.
     leaving: usize,
+    /// So many were asked to leave since the start.
+    evicted: u64,
     subscribers: usize,
     /// Those with a request under way.
     at_work: usize,
@@ -64,6 +88,7 @@ impl Guests {
             if guest.dismiss() {
                 let guest = guest.clone();
                 self.leaving += 1;
+                self.evicted += 1;
                 return Some(guest);
             }
         }
@@ -74,12 +99,21 @@ impl Guests {
 impl Connections {
     /// Nobody is here yet; `limit` may come, and [`RESERVE`] more for plain HTTP.
     pub fn new(limit: usize) -> Connections {
-        let shared = Shared {
+        Connections::with(limit, RESERVE)
+    }
+
+    fn with(limit: usize, reserve: usize) -> Connections {
+        Connections(Arc::new(Shared {
             guests: Mutex::default(),
             one_ended: Condvar::new(),
             limit,
-        };
-        Connections(Arc::new(shared))
+            reserve,
+        }))
+    }
+
+    /// Like [`Connections::new`], without a reserve.
+    pub fn without_reserve(limit: usize) -> Connections {
+        Connections::with(limit, 0)
     }
 
     /// How many there can be with so many descriptors.
@@ -95,7 +129,7 @@ impl Connections {
         let presence = Arc::new(Presence::new(socket));
         let mut guests = self.0.guests.lock();
         guests.admitted += 1;
-        let id = guests.admitted;
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         guests.present.insert(id, presence.clone());
         drop(guests);
         let connections = self.clone();
@@ -149,8 +183,19 @@ impl Connections {
         self.wait_until(|guests| guests.open() < self.most(), deadline)
     }
 
+    /// How many there are at this moment.
+    pub fn occupancy(&self) -> Occupancy {
+        let guests = self.0.guests.lock();
+        Occupancy {
+            open: guests.open(),
+            limit: self.0.limit,
+            admitted: guests.admitted,
+            evicted: guests.evicted,
+        }
+    }
+
     fn most(&self) -> usize {
-        self.0.limit.saturating_add(RESERVE)
+        self.0.limit.saturating_add(self.0.reserve)
     }
 
     /// Wakes every WebSocket's thread, so that it sees that the server stops.
@@ -190,110 +235,6 @@ impl Connections {
             }
         }
         true
-    }
-}
-
-/// An open connection, as its own threads say what it is at; clones are the same one.
-#[derive(Debug, Clone)]
-pub struct Guest {
-    presence: Arc<Presence>,
-    connections: Connections,
-}
-
-impl Guest {
-    /// Counts a request as under way for as long as the guard lives; nothing when the
-    /// connection was asked to leave before.
-    pub fn begin_work(&self) -> Option<Work> {
-        if !self.presence.set(Standing::Arriving) {
-            return None;
-        }
-        self.connections.0.guests.lock().at_work += 1;
-        Some(Work(self.clone()))
-    }
-}
-
-impl Work {
-    /// Says that the request is there whole, and will be answered; nothing when the
-    /// connection was asked to leave before.
-    pub fn whole(&self) -> Option<()> {
-        self.0.presence.set(Standing::AtWork).then_some(())
-    }
-
-    /// Says that nothing more will be read of the request: what is left is to see that the
-    /// answer arrives, and somebody else may need the place.
-    pub fn turned_away(&self) {
-        self.0.presence.set(Standing::Arriving);
-    }
-}
-
-/// An open connection's part in the count.
-#[derive(Debug)]
-pub struct Slot {
-    id: u64,
-    guest: Guest,
-    is_subscriber: bool,
-}
-
-impl Slot {
-    /// Its number in the log, counted from 1 since the start.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The connection itself.
-    pub fn guest(&self) -> Guest {
-        self.guest.clone()
-    }
-
-    /// The same connection, counted as a subscriber from here on.
-    #[must_use]
-    pub fn of_subscriber(mut self, outbox: Outbox) -> Slot {
-        self.guest.presence.set_outbox(outbox);
-        self.guest.connections.0.guests.lock().subscribers += 1;
-        self.is_subscriber = true;
-        self
-    }
-
-    /// Says that the connection waits for a token: until it shows a good one, it may be
-    /// asked to leave.
-    pub fn await_token(&self) {
-        self.guest.presence.set(Standing::Unauthenticated);
-    }
-
-    /// Says that a good token was shown; false when the connection was asked to leave before.
-    pub fn confirm(&self) -> bool {
-        self.guest.presence.set(Standing::Subscriber)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let Guest {
-            presence,
-            connections,
-        } = &self.guest;
-        let mut guests = connections.0.guests.lock();
-        guests.present.remove(&self.id);
-        guests.leaving -= usize::from(presence.is_leaving());
-        guests.subscribers -= usize::from(self.is_subscriber);
-        drop(guests);
-        connections.0.one_ended.notify_all();
-    }
-}
-
-/// A request that is under way.
-#[derive(Debug)]
-pub struct Work(Guest);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        let Guest {
-            presence,
-            connections,
-        } = &self.0;
-        presence.set(Standing::Idle);
-        connections.0.guests.lock().at_work -= 1;
-        connections.0.one_ended.notify_all();
     }
 }
 

@@ -1,0 +1,294 @@
+//! The listener where Prometheus asks: of its own, small, and nothing to hurt the server with.
+
+use std::net::TcpListener;
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::support::http::Http;
+use crate::support::process::Launch;
+use crate::support::raw::{CLOSE, HANDSHAKE, RawSocket, close_payload};
+use crate::support::server::{Server, deliveries, post};
+use crate::support::watched::{ANYWHERE, Watched, read};
+use crate::support::{eventually, token};
+
+/// Places at the listener.
+const PLACES: usize = 8;
+const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[test]
+fn metrics_are_off_unless_asked_for_and_never_on_the_main_port() {
+    let server = Server::start();
+    server.get("/metrics").expect_error(404);
+    let lines = server.stderr.so_far();
+    assert!(
+        !lines.iter().any(|line| line.contains("metrics")),
+        "{lines:?}"
+    );
+    Watched::start().get("/metrics").expect_error(404);
+}
+
+#[test]
+fn nothing_but_metrics_is_at_the_second_listener() {
+    let server = Watched::start();
+    let mut http = server.scraper();
+    for path in [
+        "/info.json",
+        "/healthz",
+        "/subscribe",
+        "/broadcast",
+        "/metrics/x",
+    ] {
+        http.get(path).expect_error(404);
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let request =
+            format!("{method} /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}");
+        let answer = http.send(request).response();
+        answer.expect_error(405);
+        assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+    }
+    let front = http.get("/");
+    assert_eq!(front.status, 200);
+    assert!(
+        front.text().contains("href=\"/metrics\""),
+        "{}",
+        front.text()
+    );
+    let mut stranger = server.scraper();
+    stranger.send(HANDSHAKE).response().expect_error(404);
+    read(&http.get("/metrics?x=1"));
+    http.send("nonsense\r\n\r\n").response().expect_error(400);
+    http.expect_closed();
+}
+
+#[test]
+fn head_tells_the_length_and_nothing_more() {
+    let server = Watched::start();
+    let mut http = server.scraper();
+    let head = http
+        .send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .head();
+    assert_eq!(head.status, 200);
+    let length = head.header("content-length").expect("a length");
+    assert!(
+        length.parse::<usize>().is_ok_and(|length| length > 1000),
+        "{length}"
+    );
+    read(&http.get("/metrics"));
+    let old = http.send("GET /metrics HTTP/1.0\r\n\r\n").response();
+    read(&old);
+    http.expect_closed();
+}
+
+#[test]
+fn pages_agree_with_themselves_under_a_stream_of_broadcasts() {
+    const PUBLISHERS: u64 = 3;
+    const MESSAGES: u64 = 150;
+    let server = Watched::start();
+    let _alice = server.subscriber(&["a"]);
+    let publish = || {
+        let mut http = server.http();
+        let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
+        let request = post("/broadcast", "application/json", body);
+        for _ in 0..MESSAGES {
+            http.send(&request);
+            assert_eq!(deliveries(&http.response()), 1);
+        }
+    };
+    thread::scope(|scope| {
+        let publishers: Vec<_> = (0..PUBLISHERS).map(|_| scope.spawn(publish)).collect();
+        let mut scraper = server.scraper();
+        let mut before = server.scrape();
+        while !publishers.iter().all(|publisher| publisher.is_finished()) {
+            let now = read(&scraper.get("/metrics"));
+            now.expect_grown_since(&before);
+            let sent = now.labelled("bifrost_broadcasts_total", "result", "sent");
+            let timed = now.value("bifrost_broadcast_duration_seconds_count");
+            // Between one number and the other, a page takes its time and so do broadcasts.
+            assert!(sent <= (PUBLISHERS * MESSAGES) as f64 && timed >= sent - PUBLISHERS as f64);
+            before = now;
+        }
+    });
+    let all = (PUBLISHERS * MESSAGES) as f64;
+    let scrape = server.scrape();
+    assert_eq!(
+        scrape.labelled("bifrost_broadcasts_total", "result", "sent"),
+        all
+    );
+    assert_eq!(
+        scrape.value("bifrost_broadcast_duration_seconds_count"),
+        all
+    );
+    assert_eq!(scrape.value("bifrost_deliveries_total"), all);
+    assert_eq!(scrape.value("bifrost_delivered_bytes_total"), 4.0 * all);
+}
+
+#[test]
+fn two_scrapers_at_once_are_both_answered() {
+    let server = Watched::start();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut http = server.scraper();
+                for _ in 0..30 {
+                    read(&http.get("/metrics"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn scrapers_that_never_read_harm_nobody_and_make_room() {
+    let server = Watched::with(&[("BIFROST_WRITE_TIMEOUT", "400ms")]);
+    let mut alice = server.subscriber(&["a"]);
+    let requests = REQUEST.repeat(400); // over 3 MB of answers
+    let frozen: Vec<_> = (0..2 * PLACES)
+        .map(|_| {
+            let mut http = Http::over(RawSocket::narrow_stream(server.metrics));
+            http.try_send(&requests);
+            http
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(server.broadcast("a", "{}"), 1);
+        alice.expect("{}");
+    }
+    eventually("a scrape is answered", || {
+        let mut http = server.scraper();
+        let response = http
+            .try_send(REQUEST)
+            .then(|| http.try_response())
+            .flatten();
+        response.map(|response| read(&response))
+    });
+    drop(frozen);
+    server.get("/readyz").expect_json(200, r#"{"status":"ok"}"#);
+}
+
+#[test]
+fn flood_of_idle_scrapers_shuts_nobody_out() {
+    let server = Watched::start();
+    let mut alice = server.subscriber(&["a"]);
+    let flood: Vec<_> = (0..100).map(|_| server.scraper()).collect();
+    assert_eq!(server.broadcast("a", "{}"), 1);
+    alice.expect("{}");
+    // A newcomer may be asked to leave for the next one before it has said anything.
+    let scrape = eventually("a scrape is answered", || {
+        let mut http = server.scraper();
+        let response = http
+            .try_send(REQUEST)
+            .then(|| http.try_response())
+            .flatten();
+        response.map(|response| read(&response))
+    });
+    assert_eq!(scrape.value("bifrost_websockets"), 1.0);
+    assert_eq!(scrape.value("bifrost_connections_evicted_total"), 0.0);
+    drop(flood);
+    server.scrape();
+}
+
+#[test]
+fn draining_is_watched_to_its_end() {
+    let mut server = Watched::with(&[
+        ("BIFROST_DRAIN_TIMEOUT", "60s"),
+        ("BIFROST_WRITE_TIMEOUT", "60s"),
+    ]);
+    let mut keeper = server.raw_subscriber(&["a"]);
+    let mut scraper = server.scraper();
+    read(&scraper.get("/metrics"));
+    server.signal(Signal::TERM);
+    keeper.expect_close(1012);
+    server.wait_refusing();
+    for scrape in [read(&scraper.get("/metrics")), server.scrape()] {
+        assert_eq!(scrape.value("bifrost_draining"), 1.0);
+        assert_eq!(scrape.value("bifrost_websockets"), 1.0);
+        assert!(scrape.counted("bifrost_websockets_closed_total").is_empty());
+    }
+    keeper.send(CLOSE, close_payload(1012, "")).expect_end();
+    assert_eq!(server.server.wait().code(), Some(0));
+    scraper.expect_closed();
+}
+
+#[test]
+fn inherited_main_socket_and_metrics_go_together() {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
+    let (name, value) = ANYWHERE;
+    let launch = Launch::serve().env(name, value).hand_over(socket);
+    let server = Watched::over(launch.start());
+    assert_eq!(server.broadcast("a", "{}"), 0);
+    let scrape = server.scrape();
+    assert_eq!(scrape.counted("bifrost_broadcasts_total")["sent"], 1);
+    server.get("/metrics").expect_error(404);
+}
+
+#[test]
+fn address_may_be_ipv6_and_comes_from_a_flag_too() {
+    let launch = Launch::serve().args(&["--metrics-addr", "127.0.0.1:0"]);
+    Watched::over(launch.start()).scrape();
+    if let Err(error) = TcpListener::bind("[::1]:0") {
+        eprintln!("this machine has no IPv6, so that half is not tested: {error}");
+        return;
+    }
+    let launch = Launch::serve().env(ANYWHERE.0, "[::1]:0");
+    let server = Watched::over(launch.start());
+    assert!(server.metrics.is_ipv6());
+    server.scrape();
+}
+
+#[test]
+fn address_that_is_none_stops_the_start() {
+    let cure = "use an address and a port, such as 127.0.0.1:9464 or [::1]:9464";
+    for value in [
+        "9464",
+        "127.0.0.1",
+        "localhost:9464",
+        "::1:9464:",
+        "127.0.0.1:65536",
+        "*:9464",
+    ] {
+        let sentence = format!("BIFROST_METRICS_ADDR is {value:?}; {cure}");
+        let launch = || Launch::serve().env(ANYWHERE.0, value);
+        launch().run().expect_refusal(2, &[&sentence]);
+        launch()
+            .args(&["check"])
+            .run()
+            .expect_refusal(2, &[&sentence]);
+    }
+    let outcome = Launch::serve().args(&["--metrics-addr", "x"]).run();
+    outcome.expect_refusal(2, &["--metrics-addr is \"x\""]);
+}
+
+#[test]
+fn address_that_can_not_be_had_stops_the_start() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
+    let taken = holder.local_addr().expect("it has an address").to_string();
+    let sentence = format!("can't listen on BIFROST_METRICS_ADDR {taken}");
+    let outcome = Launch::serve().env(ANYWHERE.0, &taken).run();
+    outcome.expect_refusal(1, &[&sentence, "in use"]);
+    drop(holder);
+    // An address of nobody (RFC 5737): `check` sees that too.
+    let foreign = || Launch::serve().env(ANYWHERE.0, "192.0.2.7:9464");
+    let sentence = "can't listen on BIFROST_METRICS_ADDR 192.0.2.7:9464";
+    foreign().run().expect_refusal(1, &[sentence]);
+    foreign()
+        .args(&["check"])
+        .run()
+        .expect_refusal(1, &[sentence]);
+}
+
+#[test]
+fn check_says_where_metrics_are() {
+    let check = || Launch::serve().args(&["check"]);
+    for (launch, value) in [
+        (check(), "off"),
+        (check().env(ANYWHERE.0, "127.0.0.1:9464"), "127.0.0.1:9464"),
+    ] {
+        let outcome = launch.run();
+        let mut rows = outcome.stdout.lines();
+        let row = rows.find(|row| row.starts_with(ANYWHERE.0));
+        let row = row.unwrap_or_else(|| panic!("{outcome:?}"));
+        assert_eq!(row.split_whitespace().nth(1), Some(value), "{row}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The listener for metrics under fire: what happens there stays there.
+
+use std::net::TcpStream;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::support::exposition::Scrape;
+use crate::support::process::Launch;
+use crate::support::watched::{ANYWHERE, Watched, read};
+use crate::support::{eventually, raise_file_limit};
+use crate::tools::vitals::expect_idle;
+
+const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// A page, however many others want one.
+fn scrape_stubbornly(server: &Watched) -> Scrape {
+    eventually("a scrape is answered", || {
+        let mut http = server.scraper();
+        let response = http.try_send(REQUEST).then(|| http.try_response());
+        response.flatten().map(|response| read(&response))
+    })
+}
+
+#[test]
+fn descriptors_that_run_out_make_no_loop_busy_and_scrapes_come_back() {
+    raise_file_limit();
+    let launch = Launch::serve()
+        .env("BIFROST_REQUEST_TIMEOUT", "10m")
+        .env(ANYWHERE.0, ANYWHERE.1);
+    let server = Watched::over(launch.start());
+    let mut alice = server.raw_subscriber(&["a"]);
+    // Taken away behind its back: its limits always leave some.
+    let most = Some(server.scrape().value("process_open_fds") as u64 + 4);
+    let few = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    let pid = Pid::from_raw(server.pid() as i32);
+    prlimit(pid, Resource::Nofile, few).expect("lower the file limit of the server");
+    let floods: Vec<TcpStream> = [server.metrics, server.address]
+        .into_iter()
+        .flat_map(|address| (0..50).map(move |_| address))
+        .map(|address| TcpStream::connect(address).expect("the kernel takes it"))
+        .collect();
+    server.stderr.wait_for("accept failed", |line| {
+        line.contains("accept failed").then_some(())
+    });
+    expect_idle(&server);
+    alice.expect_nothing();
+    drop(floods);
+    let scrape = scrape_stubbornly(&server);
+    assert!(scrape.value("bifrost_accept_failures_total") >= 1.0);
+    assert_eq!(server.broadcast("a", "{}"), 1);
+    alice.expect_text("{}");
+}
+
+#[test]
+fn flood_of_scrapes_leaves_the_main_port_alone() {
+    raise_file_limit();
+    let launch = Launch::serve().env(ANYWHERE.0, ANYWHERE.1);
+    let server = Watched::over(launch.start());
+    let mut alice = server.raw_subscriber(&["a"]);
+    // More scrapers than there are places, each with more requests than it reads.
+    let requests = REQUEST.repeat(200);
+    let flood: Vec<_> = (0..100)
+        .map(|_| {
+            let mut http = server.scraper();
+            http.try_send(&requests);
+            http
+        })
+        .collect();
+    for number in 0..200 {
+        let message = format!(r#"{{"n":{number}}}"#);
+        assert_eq!(server.broadcast("a", &message), 1);
+        alice.expect_text(&message);
+    }
+    drop(flood);
+    let scrape = scrape_stubbornly(&server);
+    assert_eq!(scrape.value("bifrost_deliveries_total"), 200.0);
+    assert_eq!(scrape.value("bifrost_websockets"), 1.0);
+    expect_idle(&server);
+}
