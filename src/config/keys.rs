@@ -46,18 +46,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Given;
-
-    fn variables(pairs: &[(&'static str, &str)]) -> Variables {
-        let given = |&(name, value): &(&'static str, &str)| {
-            let given = Given {
-                name: name.into(),
-                value: value.into(),
-            };
-            (name, given)
-        };
-        pairs.iter().map(given).collect()
-    }
+    use crate::config::samples::variables;
 
     #[test]
     fn settings_of_the_server_are_not_looked_at() {

@@ -9,6 +9,8 @@ mod memory;
 mod networks;
 mod origins;
 mod reader;
+#[cfg(test)]
+pub mod samples;
 mod settings;
 mod units;
 
@@ -152,6 +154,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::samples::variables;
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -160,19 +163,6 @@ mod tests {
         let mut all = vec![("JWT_SECRET", SECRET)];
         all.extend_from_slice(pairs);
         Config::from_variables(&variables(&all))
-    }
-
-    fn variables(pairs: &[(&'static str, &str)]) -> Variables {
-        let given = |&(name, value): &(&'static str, &str)| {
-            (
-                name,
-                Given {
-                    name: name.into(),
-                    value: value.into(),
-                },
-            )
-        };
-        pairs.iter().map(given).collect()
     }
 
     fn message(result: Result<Config, ConfigError>) -> String {
