@@ -138,7 +138,8 @@ impl House {
         connections: Connections,
         stop: &Stop,
     ) -> io::Result<House> {
-        let verifier = Arc::new(Verifier::new(&config.secret, config.algorithm));
+        let verifier = Verifier::new(&config.secret, config.algorithm);
+        let verifier = Arc::new(verifier.or_previous(config.previous_secret.as_ref()));
         let registry = Registry::default();
         let queue_total = QueueTotal::new(config.queue_total);
         let timeouts = config.timeouts;

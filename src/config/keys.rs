@@ -1,4 +1,4 @@
-//! The part of the settings that signing takes: what the commands beside `serve` need.
+//! The part of the settings that signing and verifying take: what the commands beside `serve` need.
 
 use super::reader::Reader;
 use super::{ConfigError, Variables};
@@ -31,6 +31,14 @@ impl Keys {
     /// When it is none of ours.
     pub fn algorithm(variables: &Variables) -> Result<Algorithm, ConfigError> {
         Reader(variables).one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")
+    }
+
+    /// The secret before, by which tokens are verified too. Nobody signs with it.
+    ///
+    /// # Errors
+    /// When one is given that can't be one, as the server would say it.
+    pub fn previous(variables: &Variables) -> Result<Option<Secret>, ConfigError> {
+        Reader(variables).previous_secret()
     }
 
     /// Whether a secret was given, good or not.
