@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -31,7 +32,7 @@ struct Shared {
     guests: Mutex<Guests>,
     /// Told whenever a connection or a request ends.
     one_ended: Condvar,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -77,9 +78,19 @@ impl Connections {
         let shared = Shared {
             guests: Mutex::default(),
             one_ended: Condvar::new(),
-            limit,
+            limit: AtomicUsize::new(limit),
         };
         Connections(Arc::new(shared))
+    }
+
+    /// Changes how many may come. Who is here stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Ordering::Relaxed);
+        self.0.one_ended.notify_all(); // there may be a place now
+    }
+
+    fn limit(&self) -> usize {
+        self.0.limit.load(Ordering::Relaxed)
     }
 
     /// How many there can be with so many descriptors.
@@ -113,13 +124,14 @@ impl Connections {
     /// little. The one who asks is counted, and busy.
     pub fn has_room(&self) -> bool {
         let guests = self.0.guests.lock();
-        guests.open() <= self.0.limit || guests.open() - guests.idle().count() <= self.0.limit
+        let limit = self.limit();
+        guests.open() <= limit || guests.open() - guests.idle().count() <= limit
     }
 
     /// Makes room for one who is here already and wants to stay; false if there is none.
     pub fn make_room(&self) -> bool {
         while self.has_room() {
-            if self.0.guests.lock().open() <= self.0.limit {
+            if self.0.guests.lock().open() <= self.limit() {
                 return true;
             }
             if !self.make_place() {
@@ -150,7 +162,7 @@ impl Connections {
     }
 
     fn most(&self) -> usize {
-        self.0.limit.saturating_add(RESERVE)
+        self.limit().saturating_add(RESERVE)
     }
 
     /// Wakes every WebSocket's thread, so that it sees that the server stops.
@@ -331,6 +343,24 @@ mod tests {
         assert!(connections.wait_for_place(Instant::now()));
         slots.clear();
         assert!(connections.wait_for_end(Instant::now()));
+    }
+
+    #[test]
+    fn the_limit_may_change_while_they_are_here() {
+        let connections = Connections::new(1);
+        let busy = |_| {
+            let (slot, peer) = admit(&connections);
+            let work = slot.guest().begin_work().unwrap();
+            work.whole().unwrap();
+            (work, slot, peer)
+        };
+        let slots: Vec<_> = (0..2).map(busy).collect();
+        assert!(!connections.has_room());
+        connections.set_limit(2);
+        assert!(connections.has_room() && connections.make_room());
+        connections.set_limit(1);
+        assert!(!connections.make_room() && !connections.wait_for_end(Instant::now()));
+        drop(slots);
     }
 
     #[test]

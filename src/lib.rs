@@ -12,10 +12,11 @@
 //!                  │            ├ heartbeat      (one thread that pings them all)
 //!                  │            └ event          (what clients say, and are told)
 //!                  ├ listener, accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
+//!                  ├ reload     (the settings, read again while it runs)
 //!                  ├ http       (requests and answers on one connection)
 //!                  ├ demo
 //!                  ├ systemd    (what the service manager gives us, and is told)
-//!                  └ config, token, json, channel, counts, frame, log, stop, sync   (leaves)
+//!                  └ config, token, json, channel, counts, frame, live, log, stop, sync   (leaves)
 //! ```
 //!
 //! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
@@ -45,11 +46,13 @@ pub mod http;
 pub mod json;
 pub mod line;
 pub mod listener;
+pub mod live;
 pub mod log;
 pub mod outbox;
 pub mod presence;
 pub mod reception;
 pub mod registry;
+pub mod reload;
 pub mod routes;
 pub mod server;
 pub mod session;

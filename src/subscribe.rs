@@ -21,6 +21,7 @@ use crate::event::{self, Event};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
 use crate::json::Text;
+use crate::live::Live;
 use crate::log::Throttle;
 use crate::outbox::{Outbox, QueueTotal};
 use crate::registry::{Registry, Seat};
@@ -57,8 +58,8 @@ static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
 /// What every subscriber is served with.
 #[derive(Clone)]
 pub struct Terms {
-    /// Checks the tokens that are shown.
-    pub verifier: Arc<Verifier>,
+    /// Checks the tokens that are shown, by the secrets of that moment.
+    pub verifier: Live<Verifier>,
     /// Where seats are taken.
     pub registry: Registry,
     /// Pings them.
@@ -135,7 +136,7 @@ struct Subscriber {
     session: Session,
     seat: Seat,
     outbox: Outbox,
-    verifier: Arc<Verifier>,
+    verifier: Live<Verifier>,
     queue: usize,
     slot: Slot,
     _stay: Result<Stay, TooMany>,
@@ -208,7 +209,7 @@ impl Subscriber {
 
     /// Subscribes to what a token lists, or to nothing of it.
     fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
-        let verified = token.and_then(|token| self.verifier.verify(&token).ok());
+        let verified = token.and_then(|token| self.verifier.now().verify(&token).ok());
         let Some(verified) = verified else {
             return Err(Ending::Rejected(NOT_AUTHORIZED));
         };

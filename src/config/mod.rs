@@ -3,6 +3,7 @@
 //! A leaf. Variables come in as pairs, wherever they were found; what comes out can be
 //! used without another look.
 
+mod changes;
 mod describe;
 mod keys;
 mod memory;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use changes::Change;
 pub use keys::Keys;
 pub use networks::Networks;
 pub use origins::Origins;

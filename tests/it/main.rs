@@ -21,6 +21,8 @@ mod http_requests;
 mod info;
 mod logs;
 mod queue_total;
+mod reload;
+mod rotation;
 mod settings;
 mod shutdown;
 mod slow;
