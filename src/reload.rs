@@ -94,3 +94,63 @@ fn tell(changes: &[Change]) {
         (now, later) => warn!("reloaded {now} needs_restart={later:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::samples::variables;
+    use std::sync::mpsc::{channel, sync_channel};
+    use std::time::Duration;
+
+    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        Config::from_variables(&variables(&[&[secret], pairs].concat()))
+    }
+
+    /// Wishes as many times as there are answers; gives the queue of each that was adopted, or
+    /// was to be.
+    fn adopted(
+        answers: Vec<Result<Config, ConfigError>>,
+        outcomes: Vec<io::Result<()>>,
+    ) -> Vec<usize> {
+        let (wish, wishes) = sync_channel(answers.len());
+        let (tell, told) = channel();
+        let (answers, outcomes) = (
+            parking_lot::Mutex::new(answers.into_iter()),
+            parking_lot::Mutex::new(outcomes.into_iter()),
+        );
+        (0..answers.lock().len()).for_each(|_| wish.send(()).unwrap());
+        drop(wish); // ends the thread after the last one
+        let reload = Reload {
+            wishes,
+            read: Box::new(move || answers.lock().next().unwrap()),
+        };
+        let adopt = move |new: &Config| {
+            tell.send(new.queue).unwrap();
+            outcomes.lock().next().unwrap()
+        };
+        let (notifier, stop) = (Notifier::default(), Stop::new().unwrap());
+        let old = config(&[]).unwrap();
+        reload.start(old, notifier, stop, adopt).unwrap();
+        let next = || told.recv_timeout(Duration::from_secs(20)).ok();
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn what_could_not_be_adopted_is_still_new_the_next_time() {
+        let new = || config(&[("BIFROST_QUEUE", "5B")]);
+        let outcomes = vec![Err(io::ErrorKind::OutOfMemory.into()), Ok(())];
+        assert_eq!(adopted(vec![new(), new(), new()], outcomes), [5, 5]);
+    }
+
+    #[test]
+    fn what_is_wrong_or_needs_a_restart_or_is_the_same_is_not_adopted() {
+        let answers = vec![
+            config(&[("BIFROST_QUEUE", "lots")]),
+            config(&[("PORT", "5")]),
+            config(&[]),
+            config(&[("BIFROST_QUEUE", "6B"), ("PORT", "5")]),
+        ];
+        assert_eq!(adopted(answers, vec![Ok(())]), [6]);
+    }
+}
