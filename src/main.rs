@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -174,15 +174,19 @@ fn run(
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it. SIGHUP
-/// wishes for the settings to be read again, where somebody can do that.
+/// wishes for the settings to be read again, where somebody can do that; but when it comes
+/// because the terminal was closed that the server was started in, it asks for the shutdown.
 fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if wish.is_some() {
         signals.add_signal(SIGHUP)?;
     }
+    let has_terminal = io::stderr().is_terminal();
     let watch = move || {
         for signal in signals.forever() {
-            if signal == SIGHUP {
+            // One that was closed is none any more.
+            let is_orphan = has_terminal && !io::stderr().is_terminal();
+            if signal == SIGHUP && !is_orphan {
                 let _ = wish.as_ref().map(|wish| wish.try_send(())); // full: one waits already
                 continue;
             }

@@ -1,9 +1,14 @@
 //! SIGHUP: settings are read again and put into force while everybody stays.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 
 use jsonwebtoken::Algorithm;
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::support::eventually;
@@ -105,6 +110,13 @@ fn bad_settings_leave_the_old_ones_in_force() {
             &["JWT_SECRET_PREVIOUS_FILE", "nowhere"],
         ),
         (format!("{good}nonsense\n"), &[".env has a line"]),
+        (
+            format!("{good}HOST=a, b\n"),
+            &[
+                ".env has a line after that of JWT_SECRET that",
+                "single quotes",
+            ],
+        ),
         (short.to_owned(), &["JWT_SECRET", "9 bytes", "at least 32"]),
         (String::new(), &["JWT_SECRET is missing"]),
     ] {
@@ -128,7 +140,7 @@ fn bad_settings_leave_the_old_ones_in_force() {
     let errors = errors
         .iter()
         .filter(|line| line.contains("ERROR reload failed"));
-    assert_eq!(errors.count(), 7);
+    assert_eq!(errors.count(), 8);
     assert_eq!(server.reload_with(good), "reloaded, nothing changed");
 }
 
@@ -424,4 +436,31 @@ fn listener_goes_with_its_terminal() {
     assert_eq!(listener.wait().code(), None); // ended by the signal itself
     let stream = TcpStream::connect(server.address).expect("connect");
     assert_eq!(Http::over(stream).get("/healthz").status, 200);
+}
+
+#[test]
+fn server_goes_with_the_terminal_that_it_was_started_in() {
+    let terminal =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&terminal).expect("the right to use it");
+    unlockpt(&terminal).expect("the right to use it");
+    let name = ptsname(&terminal, Vec::new()).expect("it has a name");
+    let launch = Launch::serve()
+        .env("TERMINAL", OsStr::from_bytes(name.to_bytes()))
+        .script(r#"exec "$BIFROST" serve 2>"$TERMINAL""#);
+    let mut server = launch.spawn();
+    let mut screen = BufReader::new(File::from(terminal));
+    let mut wait_for = |words: &str| {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            screen.read_line(&mut line).expect("more on the screen");
+        }
+    };
+    wait_for("listening addr=");
+    server.signal(Signal::HUP);
+    wait_for("reloaded, nothing changed");
+    drop(screen);
+    server.signal(Signal::HUP);
+    assert_eq!(server.wait().code(), Some(0));
 }
