@@ -22,6 +22,11 @@ impl<T> Live<T> {
         self.0.read().clone()
     }
 
+    /// What `part` takes out of the value of this moment. Nothing in it may wait.
+    pub fn copy<U>(&self, part: impl FnOnce(&T) -> U) -> U {
+        part(&self.0.read())
+    }
+
     /// Puts another value in its place.
     pub fn replace(&self, value: Arc<T>) {
         let old = std::mem::replace(&mut *self.0.write(), value);
@@ -45,5 +50,6 @@ mod tests {
         let taken = live.now();
         live.clone().replace(Arc::new(2));
         assert_eq!((*taken, *live.now()), (1, 2));
+        assert_eq!(live.copy(|value| value + 1), 3);
     }
 }

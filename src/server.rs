@@ -211,13 +211,13 @@ impl House {
 
     /// How many connections each address has and may have.
     pub fn addresses(&self) -> Addresses {
-        self.rules.now().addresses.clone()
+        self.rules.copy(|rules| rules.addresses.clone())
     }
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     pub fn receive(&self, mut visitor: Visitor) {
         let id = visitor.slot.id();
-        let limits = || self.rules.now().limits;
+        let limits = || self.rules.copy(|rules| rules.limits);
         let mut conversation = Conversation::new(
             visitor.socket.clone(),
             limits(),
