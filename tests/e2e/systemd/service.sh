@@ -197,7 +197,7 @@ rotates_its_secret() {
   expect "$(next_message)" '{"n":1}'
   expect "$(main_process)" "$before"
   expect "$(inside stat --format %a /run/bifrost/secret /run/bifrost/.env)" $'600\n600'
-  expect "$(inside stat --format %u:%g /run/bifrost/secret)" "$(inside stat --format %u:%g /run/bifrost)"
+  expect "$(inside stat --format %u /run/bifrost/secret)" "$(inside stat --format %u /run/bifrost)"
   kill "$SUBSCRIBER"
   SECRET=$new
 }
