@@ -105,7 +105,7 @@ install: ## Install what `make static` built: PREFIX=/usr/local DESTDIR= SYSCONF
 	$(SPEAKER) completions bash >$(word 1,$(COMPLETIONS))
 	$(SPEAKER) completions zsh >$(word 2,$(COMPLETIONS))
 	$(SPEAKER) completions fish >$(word 3,$(COMPLETIONS))
-	sed 's#/usr/local/bin/#$(PREFIX)/bin/#; s#/etc/bifrost/#$(SYSCONFDIR)/bifrost/#' \
+	sed 's#/usr/local/bin/#$(PREFIX)/bin/#g; s#/etc/bifrost/#$(SYSCONFDIR)/bifrost/#g' \
 	  src/systemd/bifrost.service >$(word 1,$(UNITS))
 	cp src/systemd/bifrost.socket $(word 2,$(UNITS))
 	chmod 644 $(MAN_PAGE) $(COMPLETIONS) $(UNITS)

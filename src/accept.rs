@@ -23,19 +23,20 @@ const FULL_RECHECK: Duration = Duration::from_millis(100);
 
 static FAILURES: Throttle = Throttle::new();
 
-/// Accepts until the stop is raised: whatever fails is logged, and tried again.
+/// Accepts until the stop is raised: whatever fails is logged, and tried again. `addresses`
+/// gives the rules of the moment.
 pub fn until_stopped(
     listener: &Listener,
     reception: &Reception<Visitor>,
     connections: &Connections,
-    addresses: &Addresses,
+    addresses: impl Fn() -> Addresses,
     stop: &Stop,
 ) {
     let entrance = Entrance {
         listener,
         reception,
         connections,
-        addresses,
+        addresses: &addresses,
         stop,
     };
     while !stop.is_raised() {
@@ -66,7 +67,7 @@ struct Entrance<'a> {
     listener: &'a Listener,
     reception: &'a Reception<Visitor>,
     connections: &'a Connections,
-    addresses: &'a Addresses,
+    addresses: &'a dyn Fn() -> Addresses,
     stop: &'a Stop,
 }
 
@@ -106,7 +107,7 @@ impl Entrance<'_> {
                 socket,
                 slot,
                 peer,
-                stay: self.addresses.enter(peer),
+                stay: (self.addresses)().enter(peer),
             })?;
         }
     }

@@ -18,7 +18,7 @@ use crate::http::{Head, Refusal, forwarded};
 /// below them; they count as one.
 const SITE_BITS: u32 = 64;
 
-/// A handle on the counts; clones share it.
+/// What an address may have, and a handle on the counts; clones share both.
 #[derive(Debug, Clone)]
 pub struct Addresses(Arc<Shared>);
 
@@ -27,9 +27,15 @@ struct Shared {
     /// No limit, if nothing.
     limit: Option<usize>,
     proxies: Networks,
-    /// Guards how many connections each address has. Nothing under it waits.
-    counts: Mutex<HashMap<IpAddr, usize>>,
+    counts: Counts,
 }
+
+/// How many connections each address has. Also without a limit: one may be set later.
+#[derive(Debug, Clone, Default)]
+struct Counts(
+    /// Guards the map. Nothing under it waits.
+    Arc<Mutex<HashMap<IpAddr, usize>>>,
+);
 
 /// An address has as many connections as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +67,17 @@ impl Addresses {
         Addresses(Arc::new(Shared {
             limit,
             proxies,
-            counts: Mutex::default(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// The same counts under other rules. Who is here already stays, and counts as before.
+    #[must_use]
+    pub fn under(&self, limit: Option<usize>, proxies: Networks) -> Addresses {
+        Addresses(Arc::new(Shared {
+            limit,
+            proxies,
+            counts: self.0.counts.clone(),
         }))
     }
 
@@ -93,17 +109,15 @@ impl Addresses {
     }
 
     fn count(&self, address: IpAddr) -> Result<Stay, TooMany> {
-        let Some(limit) = self.0.limit else {
-            return Ok(Stay::uncounted());
-        };
+        let limit = self.0.limit.unwrap_or(usize::MAX);
         let address = site(address);
-        let mut counts = self.0.counts.lock();
+        let mut counts = self.0.counts.0.lock();
         let count = counts.entry(address).or_default();
         if *count >= limit {
             return Err(TooMany { address, limit });
         }
         *count += 1;
-        Ok(Stay(Some((self.clone(), address))))
+        Ok(Stay(Some((self.0.counts.clone(), address))))
     }
 }
 
@@ -120,7 +134,7 @@ fn site(address: IpAddr) -> IpAddr {
 
 /// A connection's part in the count of its address.
 #[derive(Debug)]
-pub struct Stay(Option<(Addresses, IpAddr)>);
+pub struct Stay(Option<(Counts, IpAddr)>);
 
 impl Stay {
     fn uncounted() -> Stay {
@@ -135,10 +149,10 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let Some((addresses, address)) = &self.0 else {
+        let Some((counts, address)) = &self.0 else {
             return;
         };
-        let mut counts = addresses.0.counts.lock();
+        let mut counts = counts.0.lock();
         if let Some(count) = counts.get_mut(address) {
             *count -= 1;
             if *count == 0 {
@@ -171,7 +185,7 @@ mod tests {
         assert!(stays.iter().all(Result::is_ok));
         assert!(addresses.enter(ip("1.2.3.4")).is_err() && addresses.enter(ip("5.6.7.8")).is_ok());
         drop(stays);
-        assert!(addresses.0.counts.lock().is_empty());
+        assert!(addresses.0.counts.0.lock().is_empty());
     }
 
     #[test]
@@ -205,11 +219,25 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_counted() {
+    fn a_limit_that_is_set_later_counts_who_is_here() {
         let addresses = Addresses::new(None, Networks::default());
-        let _stays: Vec<_> = (0..9)
+        let mut stays: Vec<_> = (0..9)
             .map(|_| addresses.enter(ip("1.2.3.4")).unwrap())
             .collect();
-        assert!(addresses.0.counts.lock().is_empty());
+        let limited = addresses.under(Some(9), Networks::default());
+        assert!(limited.enter(ip("1.2.3.4")).is_err() && limited.enter(ip("5.6.7.8")).is_ok());
+        stays.pop();
+        assert!(limited.enter(ip("1.2.3.4")).is_ok());
+        drop(stays);
+        assert!(addresses.0.counts.0.lock().is_empty());
+    }
+
+    #[test]
+    fn who_is_a_proxy_may_change() {
+        let addresses = Addresses::new(Some(1), Networks::default());
+        let _stay = addresses.enter(ip("10.0.0.1")).unwrap();
+        assert!(addresses.enter(ip("10.0.0.1")).is_err());
+        let trusting = addresses.under(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        assert!(trusting.enter(ip("10.0.0.1")).is_ok());
     }
 }

@@ -47,7 +47,8 @@ struct Beat {
 }
 
 impl Heartbeat {
-    /// Starts the thread that pings, until the stop is raised.
+    /// Starts the thread that pings, until the stop is raised, or no handle is left and all
+    /// have gone whom it pings.
     ///
     /// # Errors
     /// When no thread can be had.
@@ -68,6 +69,11 @@ impl Heartbeat {
         Ok(heartbeat)
     }
 
+    /// How often each is pinged.
+    pub fn interval(&self) -> Duration {
+        self.0.interval
+    }
+
     /// Pings a WebSocket connection from now on, for the first time after one interval.
     pub fn enlist(&self, id: u64) {
         self.queue(Instant::now() + self.0.interval, id);
@@ -84,11 +90,16 @@ impl Heartbeat {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             // It can only fail for want of memory; then going on is as good as anything.
             let _ = wait(&mut fds, Some(next));
-            if stop.is_raised() {
+            if stop.is_raised() || self.is_forgotten() {
                 return;
             }
             next = self.ping_due(&ping);
         }
+    }
+
+    /// Whether nobody is pinged, and nobody can come: no handle is left but the thread's own.
+    fn is_forgotten(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.0.beats.lock().is_empty()
     }
 
     /// Pings everybody whose turn has come; tells when to look again.
@@ -154,5 +165,23 @@ mod tests {
             thread::yield_now();
         }
         stop.raise();
+    }
+
+    #[test]
+    fn one_that_is_replaced_goes_on_for_those_it_has_and_ends_with_them() {
+        let (stop, connections) = (Stop::new().unwrap(), Connections::new(9));
+        let interval = Duration::from_millis(20);
+        let heartbeat = Heartbeat::start(interval, connections.clone(), stop).unwrap();
+        let (slot, mut peer) = subscriber(&connections);
+        heartbeat.enlist(slot.id());
+        let shared = Arc::downgrade(&heartbeat.0);
+        drop(heartbeat);
+        let mut pings = [0; 6];
+        peer.read_exact(&mut pings).unwrap();
+        assert!(shared.strong_count() > 0);
+        drop(slot);
+        while shared.strong_count() > 0 {
+            thread::yield_now();
+        }
     }
 }

@@ -5,21 +5,22 @@
 //! ```text
 //! main ── cli
 //!  │  └── commands ── client      (the other end of the wire)
-//!  └──────────── server ── routes ── broadcast ──┐
-//!                  │          └ handshake        ├── registry ── line
-//!                  │       ── subscribe ─────────┘           └── outbox ── socket
-//!                  │            ├ session        (one connection's thread: poll, read, end)
-//!                  │            ├ heartbeat      (one thread that pings them all)
-//!                  │            └ event          (what clients say, and are told)
-//!                  ├ listener, accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
-//!                  ├ http       (requests and answers on one connection)
-//!                  ├ demo
-//!                  ├ metrics    (a listener of its own, and what Prometheus reads there)
-//!                  ├ systemd    (what the service manager gives us, and is told)
-//!                  └ config, token, grant, json, channel, counts, frame, log, stop, sync   (leaves)
+//!  └── server ── house ── routes ── broadcast ──┐
+//!        │         │        └ handshake         ├── registry ── line
+//!        │         └─────── subscribe ──────────┘           └── outbox ── socket
+//!        │                    ├ session        (one connection's thread: poll, read, end)
+//!        │                    ├ heartbeat      (one thread that pings them all)
+//!        │                    └ event          (what clients say, and are told)
+//!        ├ listener, accept, reception, connections ── presence, addresses   (who comes, stays, leaves)
+//!        ├ reload     (the settings, read again while it runs)
+//!        ├ http       (requests and answers on one connection)
+//!        ├ demo
+//!        ├ metrics    (a listener of its own, and what Prometheus reads there)
+//!        ├ systemd    (what the service manager gives us, and is told)
+//!        └ config, token, grant, json, channel, counts, frame, live, log, stop, sync   (leaves)
 //! ```
 //!
-//! * A broadcast: [`server`] accepts, [`http`] reads the request, [`routes`] finds
+//! * A broadcast: [`server`] accepts, [`house`] has [`http`] read the request, [`routes`] finds
 //!   [`broadcast`], which verifies the [`token`], encodes one [`frame`] and hands it to the
 //!   [`registry`]; each subscriber's [`outbox`] writes it to its [`socket`].
 //! * A subscription: the same front, then [`handshake`] and [`subscribe`], which takes a seat
@@ -43,16 +44,19 @@ pub mod frame;
 pub mod grant;
 pub mod handshake;
 pub mod heartbeat;
+pub mod house;
 pub mod http;
 pub mod json;
 pub mod line;
 pub mod listener;
+pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod outbox;
 pub mod presence;
 pub mod reception;
 pub mod registry;
+pub mod reload;
 pub mod routes;
 pub mod server;
 pub mod session;

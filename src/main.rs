@@ -3,24 +3,26 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::commands::{self, Failure, Status};
-use bifrost::config::{Config, Given, Variables};
+use bifrost::config::{Config, ConfigError, Given, Variables};
 use bifrost::counts;
 use bifrost::demo::{self, Demo};
 use bifrost::listener::Listener;
 use bifrost::log as logging;
+use bifrost::reload::Reload;
 use bifrost::routes::Front;
 use bifrost::server::{self, Doors};
 use bifrost::stop::Stop;
 use bifrost::systemd::{activation, notify::Notifier};
 use log::{error, info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// A process that a signal ends has this added to the signal's number for a status.
@@ -46,10 +48,11 @@ fn main() -> ExitCode {
 }
 
 fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
-    let settings = || cli::variables(&invocation.matches);
+    let matches = invocation.matches.clone();
+    let settings = move || cli::variables(&matches);
     match &invocation.action {
-        Action::Serve => serve(&settings()?).map(|()| Status::Good),
-        Action::Demo => serve_demo(settings()?).map(|()| Status::Good),
+        Action::Serve => serve(settings).map(|()| Status::Good),
+        Action::Demo => serve_demo(settings).map(|()| Status::Good),
         Action::Token(grant) => commands::token(&settings()?, grant),
         Action::Inspect(token) => commands::inspect(&settings()?, token),
         Action::Broadcast(broadcast) => commands::broadcast(&settings()?, broadcast),
@@ -63,30 +66,28 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
     }
 }
 
-fn serve(variables: &Variables) -> Result<(), Failure> {
-    let config = Config::from_variables(variables)?;
-    let stop = prepare(&config)?;
+fn serve(
+    settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
+) -> Result<(), Failure> {
+    let read = move || Config::from_variables(&settings()?);
+    let config = read()?;
+    let wishes = prepare(&config)?;
     let listener = match inherit()? {
         Some(listener) => listener,
         None => listen(&config)?,
     };
-    run(listener, &config, Front::Welcome, &stop)
+    run(listener, &config, Front::Welcome, wishes, read)
 }
 
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
-fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
-    let has_port = variables.contains_key("PORT");
-    variables
-        .entry("HOST")
-        .or_insert_with(|| default("127.0.0.1".into()));
-    if !variables.contains_key("JWT_SECRET_FILE") {
-        let secret = commands::random_secret().map_err(Failure::system("no random numbers"))?;
-        variables
-            .entry("JWT_SECRET")
-            .or_insert_with(|| default(secret));
-    }
-    let config = Config::from_variables(&variables)?;
-    let stop = prepare(&config)?;
+fn serve_demo(
+    settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
+) -> Result<(), Failure> {
+    let secret = commands::random_secret().map_err(Failure::system("no random numbers"))?;
+    let has_port = settings()?.contains_key("PORT");
+    let read = move || Config::from_variables(&with_what_lacks(settings()?, &secret));
+    let config = read()?;
+    let wishes = prepare(&config)?;
     let listener = match listen(&config) {
         Err(_) if !has_port => listen(&Config {
             port: 0,
@@ -99,11 +100,32 @@ fn serve_demo(mut variables: Variables) -> Result<(), Failure> {
         .local_addr()
         .map_err(Failure::system("the listener has no address"))?;
     println!("{}", demo::introduction(&demo, address));
-    run(listener, &config, Front::Demo(demo), &stop)
+    run(listener, &config, Front::Demo(demo), wishes, read)
+}
+
+fn with_what_lacks(mut variables: Variables, secret: &str) -> Variables {
+    let default = |value: &str| Given {
+        name: "the default".into(),
+        value: value.into(),
+    };
+    let host = variables.entry("HOST");
+    host.or_insert_with(|| default("127.0.0.1"));
+    if !variables.contains_key("JWT_SECRET_FILE") {
+        let own = variables.entry("JWT_SECRET");
+        own.or_insert_with(|| default(secret));
+    }
+    variables
+}
+
+/// What signals ask for.
+struct Wishes {
+    stop: Stop,
+    /// To read the settings again.
+    reloads: Receiver<()>,
 }
 
 /// What has to be there before the first connection: the log, and an answer to signals.
-fn prepare(config: &Config) -> Result<Stop, Failure> {
+fn prepare(config: &Config) -> Result<Wishes, Failure> {
     logging::start(config.log).map_err(Failure::system("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the message could quote what a client sent.
@@ -114,16 +136,26 @@ fn prepare(config: &Config) -> Result<Stop, Failure> {
         error!("panic place={place}");
         counts::PANICS.add_one();
     }));
-    stop_on_signals()
+    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
+    // Room for one: whoever reads the settings after that has seen all that was there before.
+    let (wish, reloads) = sync_channel(1);
+    raise_on_signals(stop.clone(), Some(wish)).map_err(Failure::system("can't catch signals"))?;
+    Ok(Wishes { stop, reloads })
 }
 
 fn stop_on_signals() -> Result<Stop, Failure> {
     let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
-    raise_on_signals(stop.clone()).map_err(Failure::system("can't catch signals"))?;
+    raise_on_signals(stop.clone(), None).map_err(Failure::system("can't catch signals"))?;
     Ok(stop)
 }
 
-fn run(main: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(), Failure> {
+fn run(
+    main: Listener,
+    config: &Config,
+    front: Front,
+    wishes: Wishes,
+    read: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+) -> Result<(), Failure> {
     let metrics = config.metrics_addr.map(listen_for_metrics).transpose()?;
     info!(
         "bifrost version={} pid={}",
@@ -136,14 +168,32 @@ fn run(main: Listener, config: &Config, front: Front, stop: &Stop) -> Result<(),
         .for_each(|warning| warn!("{warning}"));
     let notifier = Notifier::from_environment();
     let doors = Doors { main, metrics };
-    server::run(doors, config, front, stop, &notifier).map_err(Failure::system("can't serve"))
+    let Wishes { stop, reloads } = wishes;
+    let reload = Reload {
+        wishes: reloads,
+        read: Box::new(read),
+    };
+    server::run(doors, config, front, &stop, &notifier, reload)
+        .map_err(Failure::system("can't serve"))
 }
 
-/// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it.
-fn raise_on_signals(stop: Stop) -> io::Result<()> {
+/// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it. SIGHUP
+/// wishes for the settings to be read again, where somebody can do that; but when it comes
+/// because the terminal was closed that the server was started in, it asks for the shutdown.
+fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if wish.is_some() {
+        signals.add_signal(SIGHUP)?;
+    }
+    let has_terminal = io::stderr().is_terminal();
     let watch = move || {
         for signal in signals.forever() {
+            // One that was closed is none any more.
+            let is_orphan = has_terminal && !io::stderr().is_terminal();
+            if signal == SIGHUP && !is_orphan {
+                let _ = wish.as_ref().map(|wish| wish.try_send(())); // full: one waits already
+                continue;
+            }
             if stop.is_raised() {
                 std::process::exit(SIGNALLED + signal);
             }
@@ -180,11 +230,4 @@ fn listen(config: &Config) -> Result<Listener, Failure> {
 fn listen_for_metrics(address: SocketAddr) -> Result<Listener, Failure> {
     let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
     Listener::bind_to(address).map_err(Failure::system(what))
-}
-
-fn default(value: String) -> Given {
-    Given {
-        name: "the default".into(),
-        value: value.into(),
-    }
 }

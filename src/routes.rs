@@ -18,7 +18,7 @@ use crate::log::Throttle;
 use crate::outbox::QueueTotal;
 use crate::registry::Registry;
 use crate::stop::Stop;
-use crate::token::Verifier;
+use crate::token::{Algorithm, Secret, Verifier};
 
 static REFUSED_BROADCASTS: Throttle = Throttle::new();
 
@@ -29,6 +29,17 @@ pub enum Front {
     Welcome,
     /// The demonstration.
     Demo(Demo),
+}
+
+impl Front {
+    /// The same, which signs with other keys if it signs at all.
+    #[must_use]
+    pub fn signing_with(&self, secret: &Secret, algorithm: Algorithm) -> Front {
+        match self {
+            Front::Welcome => Front::Welcome,
+            Front::Demo(_) => Front::Demo(Demo::new(secret.clone(), algorithm)),
+        }
+    }
 }
 
 /// What happens to a request.

@@ -4,28 +4,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use log::{info, warn};
 
 use crate::accept;
-use crate::addresses::{Addresses, TooMany};
 use crate::config::Config;
-use crate::connections::Connections;
-use crate::counts::{self, Obstacle};
-use crate::heartbeat::Heartbeat;
-use crate::http::{self, Conversation, Head, Next, Persistence, Refusal};
+use crate::connections::{self, Connections};
+use crate::house::House;
 use crate::listener::Listener;
-use crate::log::Throttle;
-use crate::metrics::{Desk, Sources};
-use crate::outbox::QueueTotal;
 use crate::reception::Reception;
-use crate::registry::{Registry, Stats};
-use crate::routes::{Answer, Front, Routes};
-use crate::session;
+use crate::registry::Stats;
+use crate::reload::Reload;
+use crate::routes::Front;
 use crate::stop::Stop;
-use crate::subscribe::{self, Terms, Visitor};
+use crate::subscribe;
 use crate::systemd::{notify::Notifier, pulse};
-use crate::token::Verifier;
 
 /// Stack of a connection's first thread, in bytes, of which it touches about 24 KiB.
 ///
@@ -38,8 +30,6 @@ const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
 /// then is still answered.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
 
-static TOO_MANY: Throttle = Throttle::new();
-
 /// Where people come in.
 pub struct Doors {
     /// For everybody.
@@ -49,7 +39,7 @@ pub struct Doors {
 }
 
 /// Serves until `stop` is raised and everybody has left, at the latest after the drain
-/// time limit.
+/// time limit. Other settings come with `reload`.
 ///
 /// # Errors
 /// When the listener is not one, or no thread can be had.
@@ -59,13 +49,13 @@ pub fn run(
     front: Front,
     stop: &Stop,
     notifier: &Notifier,
+    reload: Reload,
 ) -> io::Result<()> {
-    let connections = Connections::new(connection_limit(config.max_connections));
-    let house = House::new(config, front, connections.clone(), stop)?;
-    let addresses = house.addresses.clone();
-    let registry = house.routes.registry.clone();
+    let connections = Connections::new(connections::limit(config.max_connections));
+    let house = Arc::new(House::new(config, front, connections.clone(), stop)?);
+    let (registry, host) = (house.registry(), house.clone());
     let desk = house.metrics_desk(config);
-    let reception = Reception::new(STACK_SIZE, move |visitor| house.receive(visitor));
+    let reception = Reception::new(STACK_SIZE, move |visitor| host.receive(visitor));
     let address = main.local_addr()?;
     info!("listening addr={address}");
     if let Some(metrics) = metrics {
@@ -78,10 +68,15 @@ pub fn run(
         move || status(registry.stats()),
         stop.clone(),
     )?;
-    accept::until_stopped(&main, &reception, &connections, &addresses, stop);
+    let heir = house.clone();
+    reload.start(config.clone(), notifier.clone(), stop.clone(), move |new| {
+        heir.adopt(new)
+    })?;
+    let addresses = || house.addresses();
+    accept::until_stopped(&main, &reception, &connections, addresses, stop);
     drop(main);
-    notifier.stopping(config.timeouts.drain);
-    see_out(&connections, stop, config.timeouts.drain);
+    notifier.stopping(stop.limit());
+    see_out(&connections, stop, stop.limit());
     Ok(())
 }
 
@@ -105,184 +100,5 @@ fn see_out(connections: &Connections, stop: &Stop, drain: Duration) {
     match connections.wait_for_work(deadline) {
         true => info!("stopped"),
         false => warn!("stopped with connections left limit={drain:?}"),
-    }
-}
-
-/// What the file limit allows, after raising it as far as we may; or less, if so configured.
-pub fn connection_limit(configured: Option<usize>) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let files = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let possible = Connections::possible_with(files.unwrap_or(u64::MAX));
-    match configured {
-        Some(configured) if configured > possible => {
-            warn!(
-                "BIFROST_MAX_CONNECTIONS is over what the file limit allows, and is lowered \
-                 configured={configured} possible={possible} cure=\"raise LimitNOFILE\""
-            );
-            possible
-        }
-        Some(configured) => configured,
-        None => possible,
-    }
-}
-
-/// What every connection is served from. Who brings a socket of their own needs no listener.
-pub struct House {
-    routes: Routes,
-    limits: http::Limits,
-    terms: Terms,
-    addresses: Addresses,
-    stop: Stop,
-}
-
-impl House {
-    /// A house with nobody in it; `stop` ends its subscriptions.
-    ///
-    /// # Errors
-    /// When no thread can be had for the heartbeat.
-    pub fn new(
-        config: &Config,
-        front: Front,
-        connections: Connections,
-        stop: &Stop,
-    ) -> io::Result<House> {
-        let verifier = Arc::new(Verifier::new(&config.secret, config.algorithm));
-        let registry = Registry::default();
-        let queue_total = QueueTotal::new(config.queue_total);
-        let timeouts = config.timeouts;
-        let interval = timeouts.ping_interval;
-        let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone())?;
-        Ok(House {
-            limits: http::Limits {
-                max_body: config.max_body,
-                request: timeouts.request,
-                idle: timeouts.idle,
-                write: timeouts.write,
-            },
-            terms: Terms {
-                verifier: verifier.clone(),
-                registry: registry.clone(),
-                heartbeat,
-                queue: config.queue,
-                queue_total: queue_total.clone(),
-                auth_timeout: timeouts.auth,
-                limits: session::Limits {
-                    ping_interval: timeouts.ping_interval,
-                    write: timeouts.write,
-                    drain: timeouts.drain,
-                },
-                stop: stop.clone(),
-            },
-            routes: Routes {
-                verifier,
-                registry,
-                queue_total,
-                connections,
-                origins: config.allowed_origins.clone(),
-                front,
-                started: Instant::now(),
-                stop: stop.clone(),
-            },
-            addresses: Addresses::new(
-                config.max_connections_per_ip,
-                config.trusted_proxies.clone(),
-            ),
-            stop: stop.clone(),
-        })
-    }
-
-    /// Where the metrics of this house are told.
-    fn metrics_desk(&self, config: &Config) -> Desk {
-        let Routes {
-            registry,
-            queue_total,
-            connections,
-            ..
-        } = &self.routes;
-        let sources = Sources {
-            registry: registry.clone(),
-            queue_total: queue_total.clone(),
-            connections: connections.clone(),
-            stop: self.stop.clone(),
-        };
-        Desk::new(sources, config.timeouts)
-    }
-
-    /// A connection's first thread: answers requests until it ends or becomes a subscriber.
-    pub fn receive(&self, mut visitor: Visitor) {
-        let id = visitor.slot.id();
-        let mut conversation = Conversation::new(
-            visitor.socket.clone(),
-            self.limits,
-            visitor.slot.guest(),
-            self.stop.clone(),
-        );
-        if let Err(too_many) = visitor.stay {
-            note_too_many(too_many);
-            refuse(&mut conversation, too_many.into());
-            return;
-        }
-        loop {
-            let request = match conversation.await_request() {
-                Next::Request(request) => request,
-                Next::Refused(refusal) => {
-                    debug!("request refused conn={id} status={}", refusal.status);
-                    refuse(&mut conversation, refusal);
-                    break;
-                }
-                Next::Over => break,
-            };
-            let reply = match self.routes.answer(&request) {
-                Answer::Reply(reply) => reply,
-                Answer::Subscribe(accepted) => match self.admit(&mut visitor, &request.head) {
-                    Ok(()) => {
-                        let head = &request.head;
-                        return subscribe::serve(
-                            conversation,
-                            accepted,
-                            head,
-                            visitor,
-                            &self.terms,
-                        );
-                    }
-                    Err(too_many) => Refusal::from(too_many).into(),
-                },
-            };
-            counts::HTTP_REQUESTS.add_one(reply.status().into());
-            if conversation.reply(reply, &request.head) == Persistence::Close {
-                break;
-            }
-        }
-        drop((conversation, visitor)); // before it is said, for who waits for the line
-        debug!("disconnected conn={id} ending=http");
-    }
-
-    /// Counts a subscriber whose connection is a proxy's towards what its own address may have.
-    fn admit(&self, visitor: &mut Visitor, head: &Head) -> Result<(), TooMany> {
-        let stay = self.addresses.subscribe(visitor.peer, head);
-        let stay = stay.inspect_err(|too_many| note_too_many(*too_many))?;
-        if stay.is_counted() {
-            visitor.stay = Ok(stay);
-        }
-        Ok(())
-    }
-}
-
-fn refuse(conversation: &mut Conversation, refusal: Refusal) {
-    counts::HTTP_REQUESTS.add_one(refusal.status.into());
-    conversation.refuse(refusal);
-}
-
-fn note_too_many(too_many: TooMany) {
-    counts::REJECTIONS.add_one(Obstacle::PerAddress);
-    if let Some(suppressed) = TOO_MANY.pass() {
-        warn!("connection refused reason=\"{too_many}\" suppressed={suppressed}");
     }
 }

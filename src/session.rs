@@ -105,8 +105,6 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// For the client to take something, and to answer a close.
     pub write: Duration,
-    /// For everything that waits, when the server stops.
-    pub drain: Duration,
 }
 
 /// A WebSocket connection behind its handshake.
@@ -287,7 +285,7 @@ impl Session {
             _ => Backlog::Keep,
         };
         let limit = match ending {
-            Ending::Stopping => self.limits.drain,
+            Ending::Stopping => self.stop.limit(),
             _ => self.limits.write,
         };
         // One limit for the farewell and for what answers it, or else a peer that takes the

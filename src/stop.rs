@@ -5,8 +5,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::socket::Doorbell;
 
@@ -19,6 +20,8 @@ struct Shared {
     /// Rung once and never answered: every `poll` on it returns from then on.
     bell: Doorbell,
     since: OnceLock<Instant>,
+    /// How long it may take, in milliseconds.
+    limit: AtomicU64,
 }
 
 impl Stop {
@@ -30,7 +33,19 @@ impl Stop {
         Ok(Stop(Arc::new(Shared {
             bell: Doorbell::new()?,
             since: OnceLock::new(),
+            limit: AtomicU64::new(0),
         })))
+    }
+
+    /// Says how long the shutdown may take, should it be asked for; until then, no time at all.
+    pub fn allow(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.0.limit.store(millis, Ordering::Relaxed);
+    }
+
+    /// How long the shutdown may take.
+    pub fn limit(&self) -> Duration {
+        Duration::from_millis(self.0.limit.load(Ordering::Relaxed))
     }
 
     /// Asks for the shutdown; a second call changes nothing.

@@ -21,6 +21,7 @@ use crate::event::{self, Event};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
 use crate::json::Text;
+use crate::live::Live;
 use crate::log::Throttle;
 use crate::outbox::{Outbox, QueueTotal};
 use crate::presence::SERVER_IS_FULL;
@@ -58,8 +59,8 @@ static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
 /// What every subscriber is served with.
 #[derive(Clone)]
 pub struct Terms {
-    /// Checks the tokens that are shown.
-    pub verifier: Arc<Verifier>,
+    /// Checks the tokens that are shown, by the secrets of that moment.
+    pub verifier: Live<Verifier>,
     /// Where seats are taken.
     pub registry: Registry,
     /// Pings them.
@@ -142,7 +143,7 @@ struct Subscriber {
     close: Close,
     seat: Seat,
     outbox: Outbox,
-    verifier: Arc<Verifier>,
+    verifier: Live<Verifier>,
     queue: usize,
     slot: Slot,
     _stay: Result<Stay, TooMany>,
@@ -227,7 +228,7 @@ impl Subscriber {
     /// Subscribes to what a token lists, or to nothing of it.
     fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
         let token = token.ok_or_else(|| reject(AuthFailure::Malformed))?;
-        let verified = self.verifier.verify(&token).map_err(reject)?;
+        let verified = self.verifier.now().verify(&token).map_err(reject)?;
         let claims = verified.claims(SystemTime::now()).map_err(reject)?;
         let listed = claims
             .channels

@@ -37,7 +37,7 @@ pub fn token_inspect(command: Command) -> Command {
     let token = Arg::new("TOKEN")
         .default_value("-")
         .help("The token; - reads it from stdin");
-    keys(command.arg(token))
+    keys(command.arg(token)).args(settings_named(&["JWT_SECRET_PREVIOUS_FILE"]))
 }
 
 pub fn broadcast(command: Command) -> Command {
@@ -90,14 +90,18 @@ pub fn unit(command: Command) -> Command {
 }
 
 fn keys(command: Command) -> Command {
-    let keys = SETTINGS
-        .iter()
-        .filter(|setting| KEYS.contains(&setting.variable));
-    let keys = command.args(keys.filter_map(setting));
+    let keys = command.args(settings_named(&KEYS));
     keys.mut_arg("JWT_SECRET_FILE", |arg| {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         arg.help(help.replace("a file instead", "a file instead, or - for stdin"))
     })
+}
+
+fn settings_named(names: &[&str]) -> impl Iterator<Item = Arg> {
+    let wanted = SETTINGS
+        .iter()
+        .filter(|setting| names.contains(&setting.variable));
+    wanted.filter_map(setting)
 }
 
 /// A channel, and the message for it.

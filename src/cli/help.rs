@@ -3,7 +3,8 @@
 pub const SERVE: &str = "\
 Every setting is also an environment variable, named in brackets; a flag wins over the
 environment, and that over a .env file in the working directory. The secret is never a
-flag: set JWT_SECRET, or JWT_SECRET_FILE, to what your application signs with.
+flag: set JWT_SECRET, or JWT_SECRET_FILE, to what your application signs with. SIGHUP reads
+the .env file and the secrets' files again, and keeps every connection.
 Times are written 500ms, 15s, 2m or 1h; sizes 4096, 64KiB or 1MiB.
 
 Examples:
@@ -156,7 +157,7 @@ the address, but not the port, so that it can run beside the server.
 
 Examples:
   bifrost check
-  bifrost check && systemctl restart bifrost
+  bifrost check && kill -HUP \"$(pidof bifrost)\"
   bifrost check --port 8080 --jwt-secret-file secret
 
 Exit status: 0 when serve would start, warnings or not; 1 when a file or the address can't be

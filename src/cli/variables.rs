@@ -89,13 +89,24 @@ fn read_env_file() -> Result<HashMap<String, String>, ConfigError> {
         }
         Err(_) => return Err(ConfigError::File(format!("{ENV_FILE} can't be read"))),
     };
-    lines
-        .collect::<Result<_, _>>()
-        .map_err(|error| match error {
-            dotenvy::Error::Io(error) => {
-                ConfigError::File(format!("{ENV_FILE} can't be read: {error}"))
-            }
-            // The line itself is not shown: it may hold the secret.
-            _ => ConfigError::Setting(format!("{ENV_FILE} has a line that is not NAME=value")),
-        })
+    let mut read = HashMap::new();
+    let mut last = None;
+    for line in lines {
+        let (name, value) = line.map_err(|error| unreadable(&error, last.as_deref()))?;
+        last = Some(name.clone());
+        read.insert(name, value);
+    }
+    Ok(read)
+}
+
+/// What is wrong with a line. It is not shown, but where it is: it may hold the secret.
+fn unreadable(error: &dotenvy::Error, last: Option<&str>) -> ConfigError {
+    if let dotenvy::Error::Io(error) = error {
+        return ConfigError::File(format!("{ENV_FILE} can't be read: {error}"));
+    }
+    let place = last.map_or_else(String::new, |name| format!(" after that of {name}"));
+    ConfigError::Setting(format!(
+        "{ENV_FILE} has a line{place} that is not NAME=value; put a value with spaces between \
+         single quotes"
+    ))
 }

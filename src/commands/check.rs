@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use super::input::of_server;
 use super::{Failure, Status, output};
 use crate::cli;
-use crate::config::{Config, ConfigError, Keys, SETTINGS, Setting, Variables};
+use crate::config::{Config, ConfigError, Given, Keys, SETTINGS, Setting, Variables};
+use crate::connections;
 use crate::listener::Listener;
-use crate::server;
 
 /// What the names of the settings that hold or lead to a secret begin with.
 const SECRET: &str = "JWT_SECRET";
@@ -49,7 +49,9 @@ fn all_faults(variables: &Variables, first: ConfigError) -> Failure {
         .filter(|name| !name.starts_with(SECRET))
         .filter_map(|name| of_server(variables, &[name]).err());
     let of_secret = Keys::from_variables(variables).err();
-    for fault in of_others.chain(of_secret).filter(|fault| *fault != first) {
+    let of_previous = Keys::previous(variables).err();
+    let faults = of_others.chain(of_secret).chain(of_previous);
+    for fault in faults.filter(|fault| *fault != first) {
         output::note(&fault.to_string());
     }
     first.into()
@@ -80,19 +82,24 @@ fn warnings(variables: &Variables, config: &Config) -> Result<Vec<String>, Failu
         .map(|name| format!("{name} is set, but is no setting; see bifrost serve --help"))
         .collect();
     warnings.extend(config.warnings());
-    let possible = server::connection_limit(None);
+    let possible = connections::limit(None);
     if let Some(wanted) = config.max_connections.filter(|&wanted| wanted > possible) {
         warnings.push(format!(
             "BIFROST_MAX_CONNECTIONS is {wanted}, over the {possible} that the file limit allows here"
         ));
     }
-    warnings.extend(open_file(variables));
+    let files = ["JWT_SECRET_FILE", "JWT_SECRET_PREVIOUS_FILE"];
+    warnings.extend(
+        files
+            .iter()
+            .filter_map(|file| open_file(variables.get(file)?)),
+    );
     Ok(warnings)
 }
 
-/// The secret's file, if it is for everybody to read.
-fn open_file(variables: &Variables) -> Option<String> {
-    let path = &variables.get("JWT_SECRET_FILE")?.value;
+/// A secret's file, if it is for everybody to read.
+fn open_file(given: &Given) -> Option<String> {
+    let path = &given.value;
     let mode = std::fs::metadata(path).ok()?.mode();
     let is_open = mode & FOR_OTHERS != 0;
     is_open.then(|| {

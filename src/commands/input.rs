@@ -167,17 +167,7 @@ fn unreadable(error: io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn variables(pairs: &[(&'static str, &str)]) -> Variables {
-        let given = |&(name, value): &(&'static str, &str)| {
-            let given = Given {
-                name: name.into(),
-                value: value.into(),
-            };
-            (name, given)
-        };
-        pairs.iter().map(given).collect()
-    }
+    use crate::config::samples::variables;
 
     #[test]
     fn the_server_is_where_its_settings_say() {

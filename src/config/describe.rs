@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
+use crate::token::Secret;
 
 impl Config {
     /// What a setting resolved to, as one would write it; of a secret only its length.
@@ -10,7 +11,10 @@ impl Config {
     pub fn value_of(&self, variable: &str) -> Option<String> {
         let times = &self.timeouts;
         let text = match variable {
-            "JWT_SECRET" | "JWT_SECRET_FILE" => format!("a secret of {} bytes", self.secret.size()),
+            "JWT_SECRET" | "JWT_SECRET_FILE" => secret(Some(&self.secret)),
+            "JWT_SECRET_PREVIOUS" | "JWT_SECRET_PREVIOUS_FILE" => {
+                secret(self.previous_secret.as_ref())
+            }
             "JWT_ALGORITHM" => format!("{:?}", self.algorithm),
             "HOST" => self.host.clone(),
             "PORT" => self.port.to_string(),
@@ -47,6 +51,13 @@ impl Config {
     }
 }
 
+fn secret(secret: Option<&Secret>) -> String {
+    match secret {
+        Some(secret) => format!("a secret of {} bytes", secret.size()),
+        None => "none".into(),
+    }
+}
+
 /// In the largest unit that loses nothing.
 fn duration(time: Duration) -> String {
     let millis = time.as_millis();
@@ -69,22 +80,24 @@ fn size(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Given, SETTINGS, Variables, units};
+    use crate::config::samples::variables;
+    use crate::config::{SETTINGS, units};
     use proptest::prelude::*;
 
     #[test]
     fn every_setting_is_described_and_no_secret_is_shown() {
         let secret = "0123456789abcdef0123456789abcdef";
-        let given = Given {
-            name: "JWT_SECRET".into(),
-            value: secret.into(),
-        };
-        let config = Config::from_variables(&Variables::from([("JWT_SECRET", given)])).unwrap();
+        let previous = "fedcba9876543210fedcba9876543210fed";
+        let given = [("JWT_SECRET", secret), ("JWT_SECRET_PREVIOUS", previous)];
+        let config = Config::from_variables(&variables(&given)).unwrap();
         for setting in SETTINGS {
             let value = config.value_of(setting.variable);
             let value = value.unwrap_or_else(|| panic!("{} is unknown", setting.variable));
             assert!(!value.is_empty() && !value.contains(secret), "{value}");
+            assert!(!value.contains(previous), "{value}");
         }
+        let previous = config.value_of("JWT_SECRET_PREVIOUS_FILE");
+        assert_eq!(previous.unwrap(), "a secret of 35 bytes");
         assert_eq!(config.value_of("BIFROST_QUEUE").unwrap(), "1MiB");
         assert_eq!(config.value_of("BIFROST_IDLE_TIMEOUT").unwrap(), "75s");
         assert_eq!(config.value_of("BIFROST_NONE"), None);

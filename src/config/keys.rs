@@ -1,4 +1,4 @@
-//! The part of the settings that signing takes: what the commands beside `serve` need.
+//! The part of the settings that signing and verifying take: what the commands beside `serve` need.
 
 use super::reader::Reader;
 use super::{ConfigError, Variables};
@@ -33,6 +33,14 @@ impl Keys {
         Reader(variables).one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")
     }
 
+    /// The secret before, by which tokens are verified too. Nobody signs with it.
+    ///
+    /// # Errors
+    /// When one is given that can't be one, as the server would say it.
+    pub fn previous(variables: &Variables) -> Result<Option<Secret>, ConfigError> {
+        Reader(variables).previous_secret()
+    }
+
     /// Whether a secret was given, good or not.
     pub fn are_given(variables: &Variables) -> bool {
         ["JWT_SECRET", "JWT_SECRET_FILE"].iter().any(|name| {
@@ -46,18 +54,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Given;
-
-    fn variables(pairs: &[(&'static str, &str)]) -> Variables {
-        let given = |&(name, value): &(&'static str, &str)| {
-            let given = Given {
-                name: name.into(),
-                value: value.into(),
-            };
-            (name, given)
-        };
-        pairs.iter().map(given).collect()
-    }
+    use crate::config::samples::variables;
 
     #[test]
     fn settings_of_the_server_are_not_looked_at() {

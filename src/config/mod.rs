@@ -3,12 +3,15 @@
 //! A leaf. Variables come in as pairs, wherever they were found; what comes out can be
 //! used without another look.
 
+mod changes;
 mod describe;
 mod keys;
 mod memory;
 mod networks;
 mod origins;
 mod reader;
+#[cfg(test)]
+pub mod samples;
 mod settings;
 mod units;
 
@@ -20,6 +23,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use changes::Change;
 pub use keys::Keys;
 pub use networks::Networks;
 pub use origins::Origins;
@@ -83,6 +87,8 @@ pub struct Timeouts {
 pub struct Config {
     /// The HMAC secret. No default.
     pub secret: Secret,
+    /// The secret before it, which still verifies. Default none.
+    pub previous_secret: Option<Secret>,
     /// The only algorithm accepted. Default HS512.
     pub algorithm: Algorithm,
     /// Where to listen, a name or an address. Default 0.0.0.0.
@@ -147,6 +153,7 @@ impl Config {
             allowed_origins: read.origins()?,
             log: read.log_level()?,
             secret: read.secret()?,
+            previous_secret: read.previous_secret()?,
         })
     }
 
@@ -154,12 +161,17 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let size = self.secret.size();
         let short = format!("short secret bytes={size} better={GOOD_SECRET}");
-        (size < GOOD_SECRET).then_some(short).into_iter().collect()
+        let same = "JWT_SECRET_PREVIOUS is the same secret as JWT_SECRET, and has no effect";
+        let is_same = self.previous_secret.as_ref() == Some(&self.secret);
+        let short = (size < GOOD_SECRET).then_some(short);
+        let same = is_same.then(|| same.to_owned());
+        short.into_iter().chain(same).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::samples::variables;
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -168,19 +180,6 @@ mod tests {
         let mut all = vec![("JWT_SECRET", SECRET)];
         all.extend_from_slice(pairs);
         Config::from_variables(&variables(&all))
-    }
-
-    fn variables(pairs: &[(&'static str, &str)]) -> Variables {
-        let given = |&(name, value): &(&'static str, &str)| {
-            (
-                name,
-                Given {
-                    name: name.into(),
-                    value: value.into(),
-                },
-            )
-        };
-        pairs.iter().map(given).collect()
     }
 
     fn message(result: Result<Config, ConfigError>) -> String {
@@ -257,6 +256,52 @@ mod tests {
     }
 
     #[test]
+    fn a_previous_secret_is_as_long_and_never_told_and_may_be_missing() {
+        assert_eq!(config(&[]).unwrap().previous_secret, None);
+        let previous = (
+            "JWT_SECRET_PREVIOUS",
+            "a-previous-secret-of-more-than-32-bytes",
+        );
+        let kept = config(&[previous]).unwrap().previous_secret.unwrap();
+        assert_eq!(kept.bytes(), previous.1.as_bytes());
+        let short = message(config(&[("JWT_SECRET_PREVIOUS", "hush-hush-hush")]));
+        assert!(short.starts_with("JWT_SECRET_PREVIOUS has a secret of 14 bytes"));
+        assert!(!short.contains("hush"), "{short}");
+        let both = message(config(&[
+            previous,
+            ("JWT_SECRET_PREVIOUS_FILE", "/nowhere"),
+        ]));
+        assert!(both.starts_with("JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set"));
+        let missing = config(&[("JWT_SECRET_PREVIOUS_FILE", "/nowhere/secret")]).unwrap_err();
+        assert!(matches!(missing, ConfigError::File(_)), "{missing}");
+    }
+
+    #[test]
+    fn an_empty_file_is_no_previous_secret_but_a_wrong_secret() {
+        let path = std::env::temp_dir().join(format!("bifrost-empty-{}", std::process::id()));
+        for content in ["", "\n", "\r\n"] {
+            std::fs::write(&path, content).unwrap();
+            let path = path.to_str().unwrap();
+            let previous = config(&[("JWT_SECRET_PREVIOUS_FILE", path)]).unwrap();
+            assert_eq!(previous.previous_secret, None, "{content:?}");
+            let current = Config::from_variables(&variables(&[("JWT_SECRET_FILE", path)]));
+            assert!(message(current).contains("a secret of 0 bytes"));
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_previous_secret_that_is_the_current_one_is_only_pointed_out() {
+        let long = SECRET.repeat(2);
+        let both = [
+            ("JWT_SECRET", long.as_str()),
+            ("JWT_SECRET_PREVIOUS", &long),
+        ];
+        let config = Config::from_variables(&variables(&both)).unwrap();
+        assert!(config.warnings()[0].contains("JWT_SECRET_PREVIOUS is the same"));
+    }
+
+    #[test]
     fn a_secret_file_that_cannot_be_read_is_another_kind_of_error() {
         let variables = variables(&[("JWT_SECRET_FILE", "/nowhere/secret")]);
         let error = Config::from_variables(&variables).unwrap_err();
@@ -279,7 +324,8 @@ mod tests {
         for setting in SETTINGS {
             let name = setting.variable.trim_start_matches("BIFROST_");
             let flag = name.to_lowercase().replace('_', "-");
-            let expected = (setting.variable != "JWT_SECRET").then_some(flag.as_str());
+            let is_secret = ["JWT_SECRET", "JWT_SECRET_PREVIOUS"].contains(&setting.variable);
+            let expected = (!is_secret).then_some(flag.as_str());
             assert_eq!(setting.flag, expected);
         }
     }

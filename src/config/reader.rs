@@ -139,31 +139,49 @@ impl<'a> Reader<'a> {
     }
 
     pub fn secret(&self) -> Result<Secret, ConfigError> {
-        let (name, bytes) = match (self.given("JWT_SECRET"), self.given("JWT_SECRET_FILE")) {
-            (Some(secret), None) => (&secret.name, secret.value.clone().into_vec()),
-            (None, Some(file)) => (&file.name, read_secret(file)?),
-            (None, None) => {
-                return Err(ConfigError::Setting(
-                    "JWT_SECRET is missing; set it, or JWT_SECRET_FILE, to the secret that your \
-                     application signs with"
-                        .into(),
-                ));
-            }
-            (Some(_), Some(file)) => {
-                return Err(ConfigError::Setting(format!(
-                    "JWT_SECRET and {} are both set; keep one of them",
-                    file.name
-                )));
-            }
+        let Some((name, bytes)) = self.secret_bytes("JWT_SECRET", "JWT_SECRET_FILE")? else {
+            return Err(ConfigError::Setting(
+                "JWT_SECRET is missing; set it, or JWT_SECRET_FILE, to the secret that your \
+                 application signs with"
+                    .into(),
+            ));
         };
-        if bytes.len() < MIN_SECRET {
-            return Err(ConfigError::Setting(format!(
-                "{name} has a secret of {} bytes; use at least {MIN_SECRET}, better {GOOD_SECRET}, \
-                 for example from `openssl rand -hex 32`",
-                bytes.len()
-            )));
+        long_enough(name, bytes)
+    }
+
+    /// Emptying the file of the previous secret ends a rotation, so that is none.
+    pub fn previous_secret(&self) -> Result<Option<Secret>, ConfigError> {
+        match self.secret_bytes("JWT_SECRET_PREVIOUS", "JWT_SECRET_PREVIOUS_FILE")? {
+            Some((name, bytes)) if !bytes.is_empty() => long_enough(name, bytes).map(Some),
+            _ => Ok(None),
         }
-        Ok(Secret::new(bytes))
+    }
+
+    /// A secret that is given itself or in a file, and the name by which it is.
+    fn secret_bytes(
+        &self,
+        variable: &str,
+        file: &str,
+    ) -> Result<Option<(&'a str, Vec<u8>)>, ConfigError> {
+        match (self.given(variable), self.given(file)) {
+            (Some(secret), None) => Ok(Some((&secret.name, secret.value.clone().into_vec()))),
+            (None, Some(file)) => Ok(Some((&file.name, read_secret(file)?))),
+            (None, None) => Ok(None),
+            (Some(_), Some(file)) => Err(ConfigError::Setting(format!(
+                "{variable} and {} are both set; keep one of them",
+                file.name
+            ))),
+        }
+    }
+}
+
+fn long_enough(name: &str, bytes: Vec<u8>) -> Result<Secret, ConfigError> {
+    match bytes.len() {
+        MIN_SECRET.. => Ok(Secret::new(bytes)),
+        size => Err(ConfigError::Setting(format!(
+            "{name} has a secret of {size} bytes; use at least {MIN_SECRET}, better {GOOD_SECRET}, \
+             for example from `openssl rand -hex 32`"
+        ))),
     }
 }
 

@@ -50,6 +50,18 @@ pub const SETTINGS: &[Setting] = &[
         "Read the secret from a file instead; one trailing newline is dropped",
     ),
     setting(
+        "JWT_SECRET_PREVIOUS",
+        None,
+        "SECRET",
+        "The secret before: tokens that it has signed are taken too [default: none]",
+    ),
+    setting(
+        "JWT_SECRET_PREVIOUS_FILE",
+        Some("jwt-secret-previous-file"),
+        "PATH",
+        "Read the previous secret from a file instead; an empty file means none",
+    ),
+    setting(
         "JWT_ALGORITHM",
         Some("jwt-algorithm"),
         "NAME",

@@ -1,11 +1,12 @@
 //! Who is here: every open connection, how many there may be, and who leaves when room is
 //! needed. `slot` holds what a connection has of it.
 
+mod limit;
 mod slot;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -14,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::presence::{Presence, Rank};
 use crate::socket::Socket;
 
+pub use limit::limit;
 pub use slot::{Guest, Slot, Work};
 
 /// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
@@ -39,7 +41,7 @@ struct Shared {
     guests: Mutex<Guests>,
     /// Told whenever a connection or a request ends.
     one_ended: Condvar,
-    limit: usize,
+    limit: AtomicUsize,
     reserve: usize,
 }
 
@@ -106,7 +108,7 @@ impl Connections {
         Connections(Arc::new(Shared {
             guests: Mutex::default(),
             one_ended: Condvar::new(),
-            limit,
+            limit: AtomicUsize::new(limit),
             reserve,
         }))
     }
@@ -114,6 +116,16 @@ impl Connections {
     /// Like [`Connections::new`], without a reserve.
     pub fn without_reserve(limit: usize) -> Connections {
         Connections::with(limit, 0)
+    }
+
+    /// Changes how many may come. Who is here stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Ordering::Relaxed);
+        self.0.one_ended.notify_all(); // there may be a place now
+    }
+
+    fn limit(&self) -> usize {
+        self.0.limit.load(Ordering::Relaxed)
     }
 
     /// How many there can be with so many descriptors.
@@ -147,13 +159,14 @@ impl Connections {
     /// little. The one who asks is counted, and busy.
     pub fn has_room(&self) -> bool {
         let guests = self.0.guests.lock();
-        guests.open() <= self.0.limit || guests.open() - guests.idle().count() <= self.0.limit
+        let limit = self.limit();
+        guests.open() <= limit || guests.open() - guests.idle().count() <= limit
     }
 
     /// Makes room for one who is here already and wants to stay; false if there is none.
     pub fn make_room(&self) -> bool {
         while self.has_room() {
-            if self.0.guests.lock().open() <= self.0.limit {
+            if self.0.guests.lock().open() <= self.limit() {
                 return true;
             }
             if !self.make_place() {
@@ -188,14 +201,14 @@ impl Connections {
         let guests = self.0.guests.lock();
         Occupancy {
             open: guests.open(),
-            limit: self.0.limit,
+            limit: self.limit(),
             admitted: guests.admitted,
             evicted: guests.evicted,
         }
     }
 
     fn most(&self) -> usize {
-        self.0.limit.saturating_add(self.0.reserve)
+        self.limit().saturating_add(self.0.reserve)
     }
 
     /// Wakes every WebSocket's thread, so that it sees that the server stops.
@@ -272,6 +285,24 @@ mod tests {
         assert!(connections.wait_for_place(Instant::now()));
         slots.clear();
         assert!(connections.wait_for_end(Instant::now()));
+    }
+
+    #[test]
+    fn the_limit_may_change_while_they_are_here() {
+        let connections = Connections::new(1);
+        let busy = |_| {
+            let (slot, peer) = admit(&connections);
+            let work = slot.guest().begin_work().unwrap();
+            work.whole().unwrap();
+            (work, slot, peer)
+        };
+        let slots: Vec<_> = (0..2).map(busy).collect();
+        assert!(!connections.has_room());
+        connections.set_limit(2);
+        assert!(connections.has_room() && connections.make_room());
+        connections.set_limit(1);
+        assert!(!connections.make_room() && !connections.wait_for_end(Instant::now()));
+        drop(slots);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub struct Conversation {
     socket: Socket,
     guest: Guest,
     stop: Stop,
+    /// Those of the request that is under way, or was last.
     limits: Limits,
     decoder: Decoder,
     /// What has arrived and is not used yet.
@@ -49,7 +50,8 @@ pub struct Conversation {
     phase: Phase,
     /// When the phase has to be over; between requests the socket knows it too.
     deadline: Instant,
-    limits_receiving: bool,
+    /// How long the socket itself waits, once it was told.
+    receive_limit: Option<Duration>,
 }
 
 /// What is going on.
@@ -76,17 +78,18 @@ impl Conversation {
             input: Vec::new(),
             phase: Phase::Fresh,
             deadline: Instant::now() + limits.request,
-            limits_receiving: false,
+            receive_limit: None,
         }
     }
 
-    /// Waits for the next request; the one before it is answered.
-    pub fn await_request(&mut self) -> Next {
+    /// Waits for the next request; the one before it is answered. What is allowed then is asked
+    /// when it begins.
+    pub fn await_request(&mut self, limits: impl Fn() -> Limits) -> Next {
         if matches!(self.phase, Phase::UnderWay(_)) && self.rest().is_err() {
             return Next::Over;
         }
         loop {
-            if self.note_beginning().is_none() {
+            if self.note_beginning(&limits).is_none() {
                 return Next::Over;
             }
             match self.decoder.advance(&mut self.input) {
@@ -165,15 +168,19 @@ impl Conversation {
         if self.input.is_empty() && self.input.capacity() > KEPT_CAPACITY {
             self.input = Vec::new();
         }
-        if !std::mem::replace(&mut self.limits_receiving, true) {
+        let limit = Some(self.limits.idle);
+        if self.receive_limit != limit {
             self.socket.limit_receiving(self.limits.idle)?;
+            self.receive_limit = limit;
         }
         Ok(())
     }
 
     /// Nothing when the connection was asked to leave before the request began.
-    fn note_beginning(&mut self) -> Option<()> {
+    fn note_beginning(&mut self, limits: impl Fn() -> Limits) -> Option<()> {
         if !self.input.is_empty() && !matches!(self.phase, Phase::UnderWay(_)) {
+            self.limits = limits();
+            self.decoder.set_max_body(self.limits.max_body);
             self.phase = Phase::UnderWay(self.guest.begin_work()?);
             self.deadline = Instant::now() + self.limits.request;
         }

@@ -60,6 +60,11 @@ impl Decoder {
         }
     }
 
+    /// Takes bodies of at most so many bytes from the next request on.
+    pub fn set_max_body(&mut self, max_body: usize) {
+        self.max_body = max_body;
+    }
+
     /// Goes on with what has arrived, and takes what it uses off the front of `input`.
     ///
     /// # Errors

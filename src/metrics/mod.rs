@@ -81,7 +81,13 @@ impl Desk {
         let connections = Connections::without_reserve(PLACES);
         let addresses = Addresses::new(None, Networks::default());
         let answer = move || {
-            accept::until_stopped(&listener, &reception, &connections, &addresses, &never);
+            accept::until_stopped(
+                &listener,
+                &reception,
+                &connections,
+                || addresses.clone(),
+                &never,
+            );
         };
         thread::Builder::new()
             .name("metrics".into())
@@ -93,7 +99,7 @@ impl Desk {
         let (socket, guest) = (visitor.socket.clone(), visitor.slot.guest());
         let mut conversation = Conversation::new(socket, self.limits, guest, stop.clone());
         loop {
-            match conversation.await_request() {
+            match conversation.await_request(|| self.limits) {
                 Next::Request(request) => {
                     let reply = self.answer(&request.head);
                     if conversation.reply(reply, &request.head) == Persistence::Close {

@@ -18,7 +18,7 @@ pub struct QueueTotal(Arc<Shared>);
 struct Shared {
     /// Below zero for a moment, when bytes are taken off before they were put on.
     bytes: AtomicI64,
-    limit: i64,
+    limit: AtomicI64,
     /// Guards who has something waiting, by address. Nothing is locked under it.
     stalled: Mutex<HashMap<usize, Weak<Entry>>>,
 }
@@ -28,9 +28,15 @@ impl QueueTotal {
     pub fn new(limit: usize) -> QueueTotal {
         QueueTotal(Arc::new(Shared {
             bytes: AtomicI64::new(0),
-            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            limit: AtomicI64::new(signed(limit)),
             stalled: Mutex::default(),
         }))
+    }
+
+    /// Changes how many bytes may wait. Whoever has to go for that goes with the next frame that
+    /// has to wait.
+    pub fn set_limit(&self, limit: usize) {
+        self.0.limit.store(signed(limit), Ordering::Relaxed);
     }
 
     /// What waits, in bytes.
@@ -40,7 +46,7 @@ impl QueueTotal {
 
     /// What may wait, in bytes.
     pub fn limit(&self) -> u64 {
-        u64::try_from(self.0.limit).unwrap_or(0)
+        u64::try_from(self.0.limit.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     pub(super) fn add(&self, bytes: u64) {
@@ -52,7 +58,7 @@ impl QueueTotal {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.0.bytes.load(Ordering::Relaxed) > self.0.limit
+        self.0.bytes.load(Ordering::Relaxed) > self.0.limit.load(Ordering::Relaxed)
     }
 
     pub(super) fn enlist(&self, key: usize, entry: Weak<Entry>) {
@@ -72,6 +78,10 @@ impl QueueTotal {
         let largest = entries.iter().max_by_key(|entry| entry.countable())?;
         (largest.countable() > 0).then(|| largest.clone())
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -79,9 +79,11 @@ struct Jose<'a> {
     crit: Option<IgnoredAny>,
 }
 
-/// Checks tokens against one secret and one algorithm.
+/// Checks tokens against one secret, or during a rotation two, and one algorithm.
 pub struct Verifier {
     mac: Mac,
+    /// Of the secret before.
+    previous: Option<Mac>,
     algorithm: Algorithm,
 }
 
@@ -90,8 +92,16 @@ impl Verifier {
     pub fn new(secret: &Secret, algorithm: Algorithm) -> Verifier {
         Verifier {
             mac: Mac::new(secret, algorithm),
+            previous: None,
             algorithm,
         }
+    }
+
+    /// The same, which takes what the previous secret has signed too.
+    #[must_use]
+    pub fn or_previous(self, secret: Option<&Secret>) -> Verifier {
+        let previous = secret.map(|secret| Mac::new(secret, self.algorithm));
+        Verifier { previous, ..self }
     }
 
     /// Checks form, algorithm and signature. The times are checked with the claims.
@@ -102,10 +112,17 @@ impl Verifier {
         let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(Rejection::Malformed)?;
         self.check_header(&decode(header)?)?;
-        match self.mac.verifies(signed.as_bytes(), &decode(signature)?) {
+        match self.is_signed(signed.as_bytes(), &decode(signature)?) {
             true => Ok(Verified(decode(claims)?)),
             false => Err(Rejection::Signature),
         }
+    }
+
+    /// The current secret first: but for a rotation it is the only one.
+    fn is_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        let previous = || self.previous.as_ref();
+        self.mac.verifies(text, signature)
+            || previous().is_some_and(|mac| mac.verifies(text, signature))
     }
 
     fn check_header(&self, header: &[u8]) -> Result<(), Rejection> {
@@ -218,6 +235,22 @@ mod tests {
                 assert_eq!(verdict.is_ok(), algorithm == other);
             }
         }
+    }
+
+    #[test]
+    fn what_the_previous_secret_has_signed_is_taken_if_there_is_one() {
+        let algorithm = Algorithm::HS512;
+        let next = Secret::new(vec![b'n'; 64]);
+        let old = signed(&json!({}), algorithm);
+        let new = sign(&json!({}), &next, algorithm).unwrap();
+        let other = sign(&json!({}), &Secret::new(vec![b'o'; 64]), algorithm).unwrap();
+        let verifier = Verifier::new(&next, algorithm);
+        assert!(verifier.verify(&new).is_ok() && verifier.verify(&old).is_err());
+        let verifier = verifier.or_previous(Some(&secret()));
+        assert!(verifier.verify(&new).is_ok() && verifier.verify(&old).is_ok());
+        assert!(verifier.verify(&other).is_err());
+        let as_256 = signed(&json!({}), Algorithm::HS256);
+        assert!(verifier.verify(&as_256).is_err());
     }
 
     #[test]

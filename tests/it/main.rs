@@ -26,6 +26,8 @@ mod metrics_listener;
 mod publisher;
 mod queue_total;
 mod readme;
+mod reload;
+mod rotation;
 mod settings;
 mod shutdown;
 mod slow;

@@ -31,6 +31,7 @@ pub fn run(variables: &Variables, token: &Text) -> Result<Status, Failure> {
     let token = stdin.resolve(token, "the token")?;
     let judge = Judge {
         secret,
+        previous: Keys::previous(variables)?,
         algorithm: Keys::algorithm(variables)?,
         max_body: of_server(variables, &["BIFROST_MAX_BODY"])?.max_body,
         now: SystemTime::now(),

@@ -22,6 +22,8 @@ const EXCERPT: usize = 200;
 pub struct Judge {
     /// Its secret, if we have it.
     pub secret: Option<Secret>,
+    /// The secret before, if it still takes that.
+    pub previous: Option<Secret>,
     /// Its only algorithm.
     pub algorithm: Algorithm,
     /// Its largest body, in bytes.
@@ -137,11 +139,17 @@ impl Report {
                 Signature::Unchecked("there is no secret; set JWT_SECRET or JWT_SECRET_FILE")
             }
             (Some(_), None) => Signature::Unchecked("header, claims or signature forbid it"),
-            (Some(secret), Some(named)) => signature::check(token, named, secret),
+            (Some(secret), Some(named)) => {
+                signature::check(token, named, secret, judge.previous.as_ref())
+            }
         };
         self.is_unchecked = matches!(checked, Signature::Unchecked(_));
         self.signature = Some(match checked {
             Signature::Good => "good: this secret has signed it".into(),
+            Signature::OfPrevious => {
+                "good: the previous secret has signed it, not this one; refused once that is gone"
+                    .into()
+            }
             Signature::Unchecked(why) => format!("not checked: {why}"),
             Signature::Wrong(why) => {
                 self.refusals.push(format!("the signature is wrong: {why}"));
@@ -209,7 +217,8 @@ impl Report {
         let Some(secret) = &judge.secret else {
             return false;
         };
-        let verified = Verifier::new(secret, judge.algorithm).verify(token);
+        let verifier = Verifier::new(secret, judge.algorithm);
+        let verified = verifier.or_previous(judge.previous.as_ref()).verify(token);
         !verified.is_ok_and(|verified| verified.claims(judge.now).is_ok())
     }
 }
@@ -274,6 +283,7 @@ mod tests {
     fn judge() -> Judge {
         Judge {
             secret: Some(Secret::new(vec![b'x'; 64])),
+            previous: None,
             algorithm: Algorithm::HS512,
             max_body: 1 << 20,
             now: SystemTime::now(),
@@ -315,6 +325,28 @@ mod tests {
         assert_eq!(report.verdict(), Verdict::Taken);
         assert!(refusals(&token).contains("message is missing"));
         assert_eq!(refusals(&signed(&json!({"channels": ["a"]}))), "");
+    }
+
+    #[test]
+    fn it_is_told_which_secret_has_signed() {
+        let token = signed(&json!({"channels": ["a"]}));
+        let rotated = |previous: u8| Judge {
+            secret: Some(Secret::new(vec![b'y'; 64])),
+            previous: Some(Secret::new(vec![previous; 65])),
+            ..judge()
+        };
+        let mut judge = rotated(b'x');
+        judge.previous = Some(Secret::new(vec![b'x'; 64]));
+        let report = Report::of(&token, &judge);
+        assert_eq!(report.verdict(), Verdict::Taken);
+        assert!(report.to_string().contains("good: the previous secret"));
+        let report = Report::of(&token, &rotated(b'z'));
+        assert_eq!(report.verdict(), Verdict::Refused);
+        assert!(
+            report
+                .to_string()
+                .contains("64 bytes, nor with the previous one of 65 bytes")
+        );
     }
 
     #[test]

@@ -10,16 +10,26 @@ use crate::token::{Algorithm, Secret, Verifier};
 pub enum Signature {
     /// The secret has signed the token.
     Good,
-    /// It has not, for this reason as far as can be told.
+    /// The previous secret has.
+    OfPrevious,
+    /// Neither has, for this reason as far as can be told.
     Wrong(String),
     /// It could not be checked, for this reason.
     Unchecked(&'static str),
 }
 
 /// Checks the signature of a token whose form is good, with the algorithm that it names.
-pub fn check(token: &str, algorithm: Algorithm, secret: &Secret) -> Signature {
+pub fn check(
+    token: &str,
+    algorithm: Algorithm,
+    secret: &Secret,
+    previous: Option<&Secret>,
+) -> Signature {
     if verifies(token, algorithm, secret) {
         return Signature::Good;
+    }
+    if previous.is_some_and(|previous| verifies(token, algorithm, previous)) {
+        return Signature::OfPrevious;
     }
     if token.ends_with('.') {
         return Signature::Wrong("there is none: nothing stands behind the last dot".into());
@@ -30,10 +40,17 @@ pub fn check(token: &str, algorithm: Algorithm, secret: &Secret) -> Signature {
     Signature::Wrong(match cause {
         Some((how, _)) => format!("it is signed with {how}"),
         None => format!(
-            "it is not signed with this secret of {} bytes; compare the two, or the token was \
+            "it is not signed with this secret of {} bytes{}; compare the two, or the token was \
              changed or cut",
-            secret.size()
+            secret.size(),
+            nor_with(previous)
         ),
+    })
+}
+
+fn nor_with(previous: Option<&Secret>) -> String {
+    previous.map_or_else(String::new, |previous| {
+        format!(", nor with the previous one of {} bytes", previous.size())
     })
 }
 
@@ -101,7 +118,7 @@ mod tests {
         let other = Secret::new(signed_with.to_vec());
         let token = sign(&serde_json::json!({}), &other, Algorithm::HS512).unwrap();
         let secret = Secret::new(HEX.into());
-        match check(&token, Algorithm::HS512, &secret) {
+        match check(&token, Algorithm::HS512, &secret, None) {
             Signature::Wrong(why) => assert!(why.contains(words), "{why}"),
             other => panic!("{other:?}"),
         }
@@ -124,9 +141,12 @@ mod tests {
     fn the_secret_itself_is_good() {
         let secret = Secret::new(HEX.into());
         let token = sign(&serde_json::json!({}), &secret, Algorithm::HS256).unwrap();
-        assert_eq!(check(&token, Algorithm::HS256, &secret), Signature::Good);
+        assert_eq!(
+            check(&token, Algorithm::HS256, &secret, None),
+            Signature::Good
+        );
         let (unsigned, _) = token.rsplit_once('.').unwrap();
-        let check = check(&format!("{unsigned}."), Algorithm::HS256, &secret);
+        let check = check(&format!("{unsigned}."), Algorithm::HS256, &secret, None);
         assert!(matches!(check, Signature::Wrong(why) if why.contains("none")));
     }
 }

@@ -18,6 +18,9 @@ main() {
   is_confined
   makes_no_call_that_is_denied
   tells_its_metrics
+  reloads_without_a_failed_broadcast
+  rotates_its_secret
+  stays_as_it_is_when_a_reload_is_wrong
   restarts_without_a_failed_broadcast
   drains_longer_than_the_unit_says
   is_restarted_when_it_hangs
@@ -118,6 +121,7 @@ makes_no_call_that_is_denied() {
   echo "- no system call of its is denied: here it would die of one"
   drop_in SystemCallErrorNumber=kill
   serves
+  reload
   undo
 }
 
@@ -141,6 +145,101 @@ during() {
 
 restart() {
   inside systemctl restart bifrost.service
+}
+
+reload() {
+  inside systemctl reload bifrost.service
+}
+
+journal_says() {
+  inside journalctl --unit bifrost --output cat | grep -F -- "$1"
+}
+
+# broadcast_signed_with SECRET
+broadcast_signed_with() {
+  local SECRET=$1
+  broadcast
+}
+
+reloads_without_a_failed_broadcast() {
+  echo "- a reload keeps the process, fails no broadcast, and is told to systemd"
+  local before
+  before=$(main_process)
+  inside systemd-analyze log-level debug
+  export -f inside
+  export INIT
+  during bash -c 'for i in 1 2 3; do sleep 0.5; inside systemctl reload bifrost.service; done; sleep 0.5'
+  eventually journal_says 'reloaded, nothing changed'
+  inside systemd-analyze log-level info
+  inside journalctl --output cat _PID=1 | grep -F 'Got notification message from PID' | grep -F 'RELOADING=1'
+  expect "$(main_process)" "$before"
+  eventually is_running
+  echo 'BIFROST_DRAIN_TIMEOUT=9s' | inside tee -a /etc/bifrost/bifrost.env
+  reload
+  eventually journal_says 'reloaded BIFROST_DRAIN_TIMEOUT=9s'
+  inside sed -i '/=9s/d' /etc/bifrost/bifrost.env
+  reload
+  eventually journal_says 'reloaded BIFROST_DRAIN_TIMEOUT=10s'
+  expect "$(main_process)" "$before"
+}
+
+is_running() {
+  [[ $(property bifrost.service SubState) == running ]]
+}
+
+rotates_its_secret() {
+  echo "- its secret is rotated by reloads"
+  local before old=$SECRET new
+  before=$(main_process)
+  new=$(openssl rand -hex 48)
+  subscribe news
+  inside cp /etc/bifrost/secret /etc/bifrost/secret.previous
+  echo "$new" | inside tee /etc/bifrost/secret >/dev/null
+  reload
+  eventually journal_says 'reloaded JWT_SECRET=changed JWT_SECRET_PREVIOUS=changed'
+  local secret
+  for secret in "$old" "$new"; do
+    expect "$(broadcast_signed_with "$secret")" '{"message":"Success","deliveries":1}'
+    expect "$(next_message)" '{"n":1}'
+  done
+  # Gone at once: nobody may think of emptying it first.
+  inside rm /etc/bifrost/secret.previous
+  reload
+  eventually journal_says 'reloaded JWT_SECRET_PREVIOUS=changed'
+  expect "$(broadcast_signed_with "$old")" '{"error":"Bad signature"}'
+  expect "$(broadcast_signed_with "$new")" '{"message":"Success","deliveries":1}'
+  expect "$(next_message)" '{"n":1}'
+  expect "$(main_process)" "$before"
+  expect "$(inside stat --format %a /run/bifrost/secret /run/bifrost/.env)" $'600\n600'
+  expect "$(inside stat --format %u /run/bifrost/secret)" "$(inside stat --format %u /run/bifrost)"
+  kill "$SUBSCRIBER"
+  SECRET=$new
+}
+
+stays_as_it_is_when_a_reload_is_wrong() {
+  echo "- a reload that is wrong fails, is told in the journal, and changes nothing"
+  local before
+  before=$(main_process)
+  printf '%s\n' BIFROST_MAX_BODY=1B BIFROST_QUEUE=lots | inside tee -a /etc/bifrost/bifrost.env
+  ! reload || fail "it took a wrong setting"
+  journal_says 'BIFROST_QUEUE (in .env) is "lots"; use'
+  # As if nobody had looked at the settings before.
+  inside systemctl kill --kill-who=main --signal=HUP bifrost.service
+  eventually journal_says 'reload failed, the settings stay as they were: BIFROST_QUEUE (in .env) is "lots"; use'
+  inside sed -i '/lots/d; /=1B/d' /etc/bifrost/bifrost.env
+  inside mv /etc/bifrost/secret /etc/bifrost/mislaid
+  ! reload || fail "it took no secret for one"
+  inside mv /etc/bifrost/mislaid /etc/bifrost/secret
+  # The service has its folder to itself. Whatever lies there, root writes nowhere else.
+  echo mine | inside tee /etc/bifrost/victim
+  inside ln --symbolic /etc/bifrost/victim /run/bifrost/secret.new
+  ! reload || fail "a link was followed"
+  expect "$(inside cat /etc/bifrost/victim)" mine
+  inside rm /etc/bifrost/victim /run/bifrost/secret.new
+  reload
+  expect "$(inside systemctl is-active bifrost.service)" active
+  expect "$(main_process)" "$before"
+  expect "$(broadcast)" '{"message":"Success","deliveries":0}'
 }
 
 restarts_without_a_failed_broadcast() {
@@ -211,7 +310,7 @@ is_not_started_again_with_a_wrong_setting() {
   ! restart || fail "it started with a wrong setting"
   expect "$(property bifrost.service ExecMainStatus)" 2
   expect "$(property bifrost.service NRestarts)" 0
-  inside journalctl --unit bifrost --output cat | grep -F 'BIFROST_QUEUE is "lots"'
+  journal_says 'bifrost: BIFROST_QUEUE (in .env) is "lots"'
   inside sed -i '/lots/d' /etc/bifrost/bifrost.env
   inside systemctl reset-failed bifrost.service bifrost.socket
   inside systemctl start bifrost.socket bifrost.service
@@ -232,9 +331,9 @@ upgrades_without_a_failed_broadcast() {
 
 logged_nothing_bad() {
   echo "- what it logged is as severe as it says"
-  # The two things that were provoked above.
+  # What was provoked above.
   expect "$(inside journalctl _COMM=bifrost --priority warning --output cat --quiet |
-    grep -v -e 'stopped with connections left' -e 'BIFROST_QUEUE is')" ''
+    grep -v -e 'stopped with connections left' -e 'is "lots"; use' -e 'reason="Bad signature"')" ''
 }
 
 is_removed_and_purged() {

@@ -47,7 +47,8 @@ fn read(data: &[u8]) -> (Variables, Vec<&[u8]>) {
             origins.push(value);
         }
         let known = SETTINGS.iter().map(|setting| setting.variable);
-        let mut known = known.filter(|&known| known != "JWT_SECRET_FILE");
+        let mut known =
+            known.filter(|known| !known.starts_with("JWT_SECRET") || !known.ends_with("_FILE"));
         if let Some(variable) = known.find(|known| known.as_bytes() == name) {
             let (name, value) = (variable.to_owned(), OsString::from_vec(value.to_vec()));
             variables.insert(variable, Given { name, value });
@@ -62,8 +63,10 @@ fn check_that_the_secret_stays_secret(
     outcome: &Result<Config, bifrost::config::ConfigError>,
 ) {
     let mut others = variables.clone();
-    if let Some(secret) = others.get_mut("JWT_SECRET") {
-        secret.value = "?".repeat(secret.value.len()).into();
+    for name in ["JWT_SECRET", "JWT_SECRET_PREVIOUS"] {
+        if let Some(secret) = others.get_mut(name) {
+            secret.value = "?".repeat(secret.value.len()).into();
+        }
     }
     let with_other = Config::from_variables(&others);
     assert_eq!(format!("{outcome:?}"), format!("{with_other:?}"));

@@ -12,6 +12,7 @@ pub mod http;
 pub mod manager;
 pub mod process;
 pub mod raw;
+pub mod reloading;
 pub mod server;
 pub mod subscriber;
 pub mod token;
