@@ -7,9 +7,9 @@ mod slot;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::outbox::Outbox;
 use crate::presence::{Presence, Rank};
@@ -27,6 +27,11 @@ const FILES_PER_CONNECTION: u64 = 2;
 /// So many are asked to leave before a newcomer is told that there is no room: one that is
 /// asked may have begun a request just then.
 const ATTEMPTS: usize = 8;
+/// How long an upgrade waits for somebody to become idle before a request that is arriving has
+/// to make room.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it looks meanwhile: not all that changes is told.
+const RECHECK: Duration = Duration::from_millis(10);
 
 /// The number of the last connection in the log, whichever door it came in by.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
@@ -83,16 +88,27 @@ impl Guests {
         guests.filter_map(|guest| Some((guest.turn()?, guest)))
     }
 
-    /// Asks the one to leave whose turn it is; has still to be shown out.
-    fn dismiss_one(&mut self) -> Option<Arc<Presence>> {
+    /// Whether there would be no more than so many without those.
+    fn has_room(&self, limit: usize) -> bool {
+        self.open() <= limit || self.open() - self.idle().count() <= limit
+    }
+
+    /// Asks the one to leave whose turn it is, if its rank is at most this one; has still to be
+    /// shown out.
+    fn dismiss_one(&mut self, most: Rank) -> Option<Arc<Presence>> {
+        let mut stays: Vec<*const Presence> = Vec::new();
         for _ in 0..ATTEMPTS {
-            let (_, guest) = self.idle().min_by_key(|(turn, _)| *turn)?;
+            let candidates = self
+                .idle()
+                .filter(|((rank, _), guest)| *rank <= most && !stays.contains(&Arc::as_ptr(guest)));
+            let (_, guest) = candidates.min_by_key(|(turn, _)| *turn)?;
+            let guest = guest.clone();
             if guest.dismiss() {
-                let guest = guest.clone();
                 self.leaving += 1;
                 self.evicted += 1;
                 return Some(guest);
             }
+            stays.push(Arc::as_ptr(&guest));
         }
         None
     }
@@ -158,22 +174,34 @@ impl Connections {
     /// Whether another subscriber would be taken, if need be in the place of those who lose
     /// little. The one who asks is counted, and busy.
     pub fn has_room(&self) -> bool {
-        let guests = self.0.guests.lock();
-        let limit = self.limit();
-        guests.open() <= limit || guests.open() - guests.idle().count() <= limit
+        self.0.guests.lock().has_room(self.limit())
     }
 
     /// Makes room for one who is here already and wants to stay; false if there is none.
+    ///
+    /// Only when for a while nobody is idle, not even of those who are being answered, does
+    /// somebody leave whose request is arriving.
     pub fn make_room(&self) -> bool {
-        while self.has_room() {
-            if self.0.guests.lock().open() <= self.limit() {
+        let patience = Instant::now() + PATIENCE;
+        let mut guests = self.0.guests.lock();
+        loop {
+            let limit = self.limit();
+            if guests.open() <= limit {
                 return true;
             }
-            if !self.make_place() {
+            if !guests.has_room(limit) {
                 return false;
             }
+            let most = match Instant::now() < patience {
+                true => Rank::Idle,
+                false => Rank::Arriving,
+            };
+            match guests.dismiss_one(most) {
+                Some(guest) => MutexGuard::unlocked(&mut guests, || guest.show_out()),
+                None if most == Rank::Arriving => return false,
+                None => drop(self.0.one_ended.wait_for(&mut guests, RECHECK)),
+            }
         }
-        false
     }
 
     /// Whether one more may be admitted.
@@ -184,7 +212,7 @@ impl Connections {
     /// Asks the one to leave whose turn it is, so that one more may be admitted; false when it
     /// is nobody's.
     pub fn make_place(&self) -> bool {
-        let dismissed = self.0.guests.lock().dismiss_one();
+        let dismissed = self.0.guests.lock().dismiss_one(Rank::Arriving);
         dismissed.is_some_and(|guest| {
             guest.show_out();
             true
@@ -252,136 +280,4 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outbox::QueueTotal;
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
-
-    /// A connection and the peer of it.
-    fn admit(connections: &Connections) -> (Slot, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        (connections.admit(Socket::new(stream)), peer)
-    }
-
-    #[test]
-    fn a_reserve_is_kept_beyond_the_limit() {
-        let connections = Connections::new(2);
-        let busy = |_| {
-            let (slot, peer) = admit(&connections);
-            let work = slot.guest().begin_work().unwrap();
-            work.whole().unwrap();
-            (work, slot, peer)
-        };
-        let mut slots: Vec<_> = (0..2).map(busy).collect();
-        assert!(connections.has_room());
-        slots.push(busy(2));
-        assert!(!connections.has_room() && !connections.make_room());
-        slots.extend((3..2 + RESERVE).map(busy));
-        assert!(!connections.wait_for_place(Instant::now()));
-        slots.pop();
-        assert!(connections.wait_for_place(Instant::now()));
-        slots.clear();
-        assert!(connections.wait_for_end(Instant::now()));
-    }
-
-    #[test]
-    fn the_limit_may_change_while_they_are_here() {
-        let connections = Connections::new(1);
-        let busy = |_| {
-            let (slot, peer) = admit(&connections);
-            let work = slot.guest().begin_work().unwrap();
-            work.whole().unwrap();
-            (work, slot, peer)
-        };
-        let slots: Vec<_> = (0..2).map(busy).collect();
-        assert!(!connections.has_room());
-        connections.set_limit(2);
-        assert!(connections.has_room() && connections.make_room());
-        connections.set_limit(1);
-        assert!(!connections.make_room() && !connections.wait_for_end(Instant::now()));
-        drop(slots);
-    }
-
-    #[test]
-    fn who_is_idle_for_longest_makes_room() {
-        let connections = Connections::new(2);
-        let mut guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
-        let subscriber = guests[0].0.guest();
-        assert!(guests[0].0.confirm());
-        let idle = guests[1].0.guest();
-        while idle.presence.turn() == guests[2].0.guest().presence.turn() {
-            drop(idle.begin_work());
-        }
-        // The fresh one has waited longer than the one that was answered just now.
-        let (newcomer, _peer) = admit(&connections);
-        let work = newcomer.guest().begin_work().unwrap();
-        work.whole().unwrap();
-        assert!(connections.make_room() && idle.begin_work().is_none());
-        assert!(guests[2].0.guest().begin_work().is_none());
-        assert_eq!(guests[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
-        assert!(!subscriber.presence.is_leaving());
-        drop((work, guests));
-        assert!(connections.has_room());
-    }
-
-    #[test]
-    fn nobody_leaves_for_a_place_that_can_not_be_had() {
-        let connections = Connections::new(1);
-        let guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
-        let _busy: Vec<_> = guests[..2]
-            .iter()
-            .map(|(slot, _)| {
-                let work = slot.guest().begin_work().unwrap();
-                work.whole().map(|()| work)
-            })
-            .collect();
-        assert!(!connections.has_room() && !connections.make_room());
-        assert!(guests[2].0.guest().begin_work().is_some());
-    }
-
-    #[test]
-    fn who_has_sent_something_just_now_stays() {
-        let connections = Connections::new(1);
-        let (slot, mut peer) = admit(&connections);
-        let (newcomer, _peer) = admit(&connections);
-        let work = newcomer.guest().begin_work().unwrap();
-        work.whole().unwrap();
-        peer.write_all(b"GET").unwrap();
-        while !slot.guest().presence.has_input() {}
-        assert!(!connections.make_room());
-        assert!(slot.guest().begin_work().is_some());
-    }
-
-    #[test]
-    fn subscribers_are_waited_for_by_themselves() {
-        let connections = Connections::new(2);
-        let (http, _browser) = admit(&connections);
-        let (subscriber, _screen) = admit(&connections);
-        let outbox = Outbox::new(
-            subscriber.guest.presence.socket().clone(),
-            1,
-            QueueTotal::new(1),
-        )
-        .unwrap();
-        let subscriber = subscriber.of_subscriber(outbox);
-        assert!(!connections.wait_for_subscribers(Instant::now()));
-        drop(subscriber);
-        assert!(connections.wait_for_subscribers(Instant::now()));
-        let work = http.guest().begin_work();
-        assert!(!connections.wait_for_work(Instant::now()));
-        drop(work);
-        assert!(connections.wait_for_work(Instant::now()));
-        assert!(!connections.wait_for_end(Instant::now()));
-        drop(http);
-        assert!(connections.wait_for_end(Instant::now()));
-    }
-
-    #[test]
-    fn descriptors_are_shared_out() {
-        assert_eq!(Connections::possible_with(20_000), 9_960);
-        assert_eq!(Connections::possible_with(10), 1);
-    }
-}
+mod tests;
