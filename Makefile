@@ -14,7 +14,10 @@ VERSION       := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # What the release binary is built with. Where sources lie on this machine is kept out of it,
 # so that two builds are the same to the byte.
-RELEASE_FLAGS := '-Ctarget-feature=+crt-static' \
+# Relative relocations take 70 KB less when packed; a glibc before 2.36 can't read those.
+PACKED := $(shell printf '2.36\n%s\n' "$$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)" | \
+  sort -VC && echo "'-Clink-arg=-Wl,-z,pack-relative-relocs'")
+RELEASE_FLAGS := '-Ctarget-feature=+crt-static' $(PACKED) \
   '--remap-path-prefix=$(CURDIR)=/bifrost' '--remap-path-prefix=$(CARGO_HOME)=/cargo'
 # The time that all files of a release get: that of the last commit, or of the changelog.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
@@ -90,6 +93,7 @@ static: need-cargo ## Build the static binary, and prove that it is one
 	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RELEASE_FLAGS) | sed 's/.$$//')" \
 	  $(CARGO) build --release --locked --target $(STATIC_TARGET)
 	@ldd $(STATIC_BINARY) 2>&1 | tee /dev/stderr | grep -Eq 'statically linked|not a dynamic executable'
+	@$(STATIC_BINARY) --version
 	@ls -l $(STATIC_BINARY)
 
 release: static ## Pack it: an archive and a Debian package in target/dist
