@@ -25,6 +25,8 @@ use crate::stop::Stop;
 const GRAIN: Duration = Duration::from_millis(50);
 /// The same for short intervals: this part of one.
 const GRAIN_PART: u32 = 10;
+/// How often a heartbeat looks whether it was replaced and has nobody left.
+const FORGOTTEN_CHECK: Duration = Duration::from_secs(30);
 
 /// A handle on the queue; clones share it.
 #[derive(Debug, Clone)]
@@ -89,11 +91,13 @@ impl Heartbeat {
         loop {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             // It can only fail for want of memory; then going on is as good as anything.
-            let _ = wait(&mut fds, Some(next));
+            let _ = wait(&mut fds, Some(next.min(Instant::now() + FORGOTTEN_CHECK)));
             if stop.is_raised() || self.is_forgotten() {
                 return;
             }
-            next = self.ping_due(&ping);
+            if next <= Instant::now() {
+                next = self.ping_due(&ping);
+            }
         }
     }
 

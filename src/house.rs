@@ -84,16 +84,17 @@ impl House {
         })
     }
 
-    /// Where the metrics of this house are told.
-    pub fn metrics_desk(&self, config: &Config) -> Desk {
-        let fixtures = &self.fixtures;
+    /// Where the metrics of a house are told.
+    pub fn metrics_desk(house: &Arc<House>) -> Desk {
+        let fixtures = &house.fixtures;
         let sources = Sources {
             registry: fixtures.registry.clone(),
             queue_total: fixtures.queue_total.clone(),
             connections: fixtures.connections.clone(),
             stop: fixtures.stop.clone(),
         };
-        Desk::new(sources, config.timeouts)
+        let house = house.clone();
+        Desk::new(sources, move || house.limits())
     }
 
     /// Puts other settings into force, for all that begins from now on; nobody who is here has

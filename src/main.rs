@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -22,6 +23,8 @@ use bifrost::server::{self, Doors};
 use bifrost::stop::Stop;
 use bifrost::systemd::{activation, notify::Notifier};
 use log::{error, info, warn};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -179,17 +182,17 @@ fn run(
 
 /// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it. SIGHUP
 /// wishes for the settings to be read again, where somebody can do that; but when it comes
-/// because the terminal was closed that the server was started in, it asks for the shutdown.
+/// because the terminal was closed in whose foreground the server was started, it asks for the
+/// shutdown.
 fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if wish.is_some() {
         signals.add_signal(SIGHUP)?;
     }
-    let has_terminal = io::stderr().is_terminal();
+    let had_terminal = is_in_foreground();
     let watch = move || {
         for signal in signals.forever() {
-            // One that was closed is none any more.
-            let is_orphan = has_terminal && !io::stderr().is_terminal();
+            let is_orphan = had_terminal && terminal().is_none();
             if signal == SIGHUP && !is_orphan {
                 let _ = wish.as_ref().map(|wish| wish.try_send(())); // full: one waits already
                 continue;
@@ -205,6 +208,16 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
         .name("signals".into())
         .spawn(watch)
         .map(drop)
+}
+
+/// The terminal that our processes belong to, wherever the output goes (credentials(7)).
+fn terminal() -> Option<File> {
+    File::open("/dev/tty").ok()
+}
+
+/// Whether what is typed there is for us. Who was started in the background outlives it.
+fn is_in_foreground() -> bool {
+    terminal().is_some_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
 /// The socket of the service manager, if it gave us one.

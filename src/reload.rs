@@ -7,7 +7,7 @@ use std::io;
 use std::sync::mpsc::Receiver;
 use std::thread;
 
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 
 use crate::config::{Change, Config, ConfigError};
 use crate::stop::Stop;
@@ -41,6 +41,7 @@ impl Reload {
                     continue;
                 }
                 notifier.reloading();
+                debug!("reloading");
                 match self.renew(&config, &adopt) {
                     Ok(new) => config = new,
                     Err(sentence) => {

@@ -54,7 +54,7 @@ pub fn run(
     let connections = Connections::new(connections::limit(config.max_connections));
     let house = Arc::new(House::new(config, front, connections.clone(), stop)?);
     let (registry, host) = (house.registry(), house.clone());
-    let desk = house.metrics_desk(config);
+    let desk = House::metrics_desk(&house);
     let reception = Reception::new(STACK_SIZE, move |visitor| host.receive(visitor));
     let address = main.local_addr()?;
     info!("listening addr={address}");

@@ -72,6 +72,7 @@ pub fn find_token(request: &Request) -> Result<Cow<'_, str>, NoToken> {
             r#"body is empty; send {"token":"<JWT>"}"#,
         )),
         Some(b'{') => token_in_json(body),
+        Some(_) if is_list(body) => Err(no_object(body)), // curl calls everything a form
         Some(_) if is_form(request) => token_in_form(body),
         Some(_) => Err(no_object(body)),
     }
@@ -111,10 +112,7 @@ fn token_in_form(body: &[u8]) -> Result<Cow<'_, str>, NoToken> {
     let token = fields
         .find(|(name, _)| name == "token")
         .map(|(_, token)| token);
-    token.ok_or_else(|| match is_list(body) {
-        true => no_object(body), // curl calls everything a form
-        false => NoToken::here(400, "form has no token; send token=<JWT>"),
-    })
+    token.ok_or_else(|| NoToken::here(400, "form has no token; send token=<JWT>"))
 }
 
 fn is_form(request: &Request) -> bool {

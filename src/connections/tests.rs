@@ -1,3 +1,5 @@
+//! Who may come, who stays, and who makes room.
+
 use super::*;
 use crate::outbox::QueueTotal;
 use std::io::{Read, Write};

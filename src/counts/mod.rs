@@ -1,7 +1,7 @@
 //! What has happened since the start, counted for whoever watches.
 //!
-//! A leaf. The counters are global: a panic hook, the accept loops and the threads of thousands
-//! of connections have nothing else in common. What each may be labelled with is a closed set,
+//! Above only `token`, whose reasons it counts. The counters are global: a panic hook, the
+//! accept loops and the threads of thousands of connections have nothing else in common. What each may be labelled with is a closed set,
 //! so that nothing a client sends can make the counts grow. `counter` holds the tools.
 
 mod counter;

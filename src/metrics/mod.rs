@@ -18,7 +18,7 @@ use tiny_http::Method;
 
 use crate::accept;
 use crate::addresses::Addresses;
-use crate::config::{Networks, Timeouts};
+use crate::config::Networks;
 use crate::connections::Connections;
 use crate::http::{Conversation, Head, Limits, Next, Persistence, Refusal, Reply};
 use crate::listener::Listener;
@@ -49,22 +49,18 @@ pub struct Sources {
 /// Where the metrics are told.
 pub struct Desk {
     sources: Sources,
-    limits: Limits,
+    /// The time limits of the main port, as they are at this moment.
+    limits: Box<dyn Fn() -> Limits + Send + Sync>,
     /// One page is written at a time, so that a flood of requests takes one core at most.
     writing: Mutex<()>,
 }
 
 impl Desk {
     /// A desk that tells of these, with the time limits of the main port.
-    pub fn new(sources: Sources, timeouts: Timeouts) -> Desk {
+    pub fn new(sources: Sources, limits: impl Fn() -> Limits + Send + Sync + 'static) -> Desk {
         Desk {
             sources,
-            limits: Limits {
-                max_body: MAX_BODY,
-                request: timeouts.request,
-                idle: timeouts.idle,
-                write: timeouts.write,
-            },
+            limits: Box::new(limits),
             writing: Mutex::default(),
         }
     }
@@ -97,9 +93,9 @@ impl Desk {
 
     fn receive(&self, visitor: &Visitor, stop: &Stop) {
         let (socket, guest) = (visitor.socket.clone(), visitor.slot.guest());
-        let mut conversation = Conversation::new(socket, self.limits, guest, stop.clone());
+        let mut conversation = Conversation::new(socket, self.limits(), guest, stop.clone());
         loop {
-            match conversation.await_request(|| self.limits) {
+            match conversation.await_request(|| self.limits()) {
                 Next::Request(request) => {
                     let reply = self.answer(&request.head);
                     if conversation.reply(reply, &request.head) == Persistence::Close {
@@ -114,6 +110,13 @@ impl Desk {
             }
         }
         debug!("disconnected conn={} ending=metrics", visitor.slot.id());
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_body: MAX_BODY,
+            ..(self.limits)()
+        }
     }
 
     fn answer(&self, head: &Head) -> Reply {

@@ -1,3 +1,5 @@
+//! What is written at once, what waits, and what ends an outbox.
+
 use super::*;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};

@@ -67,6 +67,7 @@ fn a_bare_message_reaches_subscribers_exactly_as_it_was_written() {
         r#"{"s":"\u00e9\/ \ud800","é":"日本語 😀"}"#,
         "{ \"spaces\" :\t[ 1 ,\n 2 ]\r\n }",
         r#"{"token":"x","channel":"b"}"#,
+        r#"{"url":"https://example.com/?a=1&token=zzz"}"#,
     ] {
         for body in [
             format!(r#"{{"channel":"a","message":{message}}}"#),

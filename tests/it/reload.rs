@@ -1,9 +1,9 @@
 //! SIGHUP: settings are read again and put into force while everybody stays.
 
-use std::ffi::OsStr;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 
 use jsonwebtoken::Algorithm;
@@ -438,29 +438,65 @@ fn listener_goes_with_its_terminal() {
     assert_eq!(Http::over(stream).get("/healthz").status, 200);
 }
 
-#[test]
-fn server_goes_with_the_terminal_that_it_was_started_in() {
+/// A terminal of the test's own, and its name.
+fn terminal() -> (BufReader<File>, OsString) {
     let terminal =
         openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&terminal).expect("the right to use it");
     unlockpt(&terminal).expect("the right to use it");
     let name = ptsname(&terminal, Vec::new()).expect("it has a name");
-    let launch = Launch::serve()
-        .env("TERMINAL", OsStr::from_bytes(name.to_bytes()))
-        .script(r#"exec "$BIFROST" serve 2>"$TERMINAL""#);
-    let mut server = launch.spawn();
-    let mut screen = BufReader::new(File::from(terminal));
-    let mut wait_for = |words: &str| {
+    let name = OsStr::from_bytes(name.to_bytes()).to_owned();
+    (BufReader::new(File::from(terminal)), name)
+}
+
+fn line_with(words: &str, screen: &mut BufReader<File>) -> String {
+    loop {
         let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            screen.read_line(&mut line).expect("more on the screen");
+        screen.read_line(&mut line).expect("more on the screen");
+        if line.contains(words) {
+            return line;
         }
-    };
-    wait_for("listening addr=");
+    }
+}
+
+#[test]
+fn server_goes_with_the_terminal_in_whose_foreground_it_was_started() {
+    for output in ["2>\"$TERMINAL\"", "2>log"] {
+        let (mut screen, name) = terminal();
+        let script = format!(
+            r#"setsid --ctty --wait "$BIFROST" serve <"$TERMINAL" {output}; echo "status $?" >&2"#
+        );
+        let launch = Launch::serve().env("TERMINAL", name).script(&script);
+        let directory = launch.directory().to_owned();
+        let server = launch.spawn();
+        match output {
+            "2>log" => eventually("it listens", || {
+                let log = fs::read_to_string(directory.join("log")).ok()?;
+                log.contains("listening addr=").then_some(())
+            }),
+            _ => drop(line_with("listening addr=", &mut screen)),
+        }
+        drop(screen); // the kernel sends the signal
+        server
+            .stderr
+            .wait_for("its end", |line| (line == "status 0").then_some(()));
+    }
+}
+
+#[test]
+fn server_without_a_terminal_reloads_even_where_its_output_has_gone() {
+    let (mut screen, name) = terminal();
+    let launch = Launch::serve().env("TERMINAL", name);
+    let server = launch
+        .script(r#"exec "$BIFROST" serve 2>"$TERMINAL""#)
+        .spawn();
+    let line = line_with("listening addr=", &mut screen);
+    let (_, address) = line.split_once("addr=").expect("an address");
+    let address: SocketAddr = address.trim().parse().expect("an address");
     server.signal(Signal::HUP);
-    wait_for("reloaded, nothing changed");
+    line_with("reloaded, nothing changed", &mut screen);
     drop(screen);
     server.signal(Signal::HUP);
-    assert_eq!(server.wait().code(), Some(0));
+    let stream = TcpStream::connect(address).expect("connect");
+    assert_eq!(Http::over(stream).get("/healthz").status, 200);
 }
