@@ -233,9 +233,11 @@ stays_as_it_is_when_a_reload_is_wrong() {
   # The service has its folder to itself. Whatever lies there, root writes nowhere else.
   echo mine | inside tee /etc/bifrost/victim
   inside ln --symbolic /etc/bifrost/victim /run/bifrost/secret.new
-  ! reload || fail "a link was followed"
+  reload
   expect "$(inside cat /etc/bifrost/victim)" mine
-  inside rm /etc/bifrost/victim /run/bifrost/secret.new
+  inside rm /etc/bifrost/victim
+  # A pipe there would be waited for: it makes way.
+  inside mkfifo /run/bifrost/secret.new
   reload
   expect "$(inside systemctl is-active bifrost.service)" active
   expect "$(main_process)" "$before"
