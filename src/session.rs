@@ -277,29 +277,33 @@ impl Session {
     }
 
     fn say_farewell(&mut self, ending: Ending) {
-        let Some(Farewell { code, reason }) = ending.farewell() else {
+        // What waited is dropped then, whatever else went wrong at the same moment.
+        let told = match self.outbox.verdict() {
+            Verdict::Overflowed => Ending::TooSlow,
+            _ => ending,
+        };
+        let Some(Farewell { code, reason }) = told.farewell() else {
             return;
         };
-        let backlog = match ending {
+        let backlog = match told {
             Ending::TooSlow => Backlog::Drop,
             _ => Backlog::Keep,
         };
-        let limit = match ending {
+        let limit = match told {
             Ending::Stopping => self.stop.limit(),
             _ => self.limits.write,
         };
-        // One limit for the farewell and for what answers it, or else a peer that takes the
-        // last byte at the last moment would have twice the time.
         let deadline = Instant::now() + limit;
         self.outbox.seal(frame::close(code, reason), backlog);
         if !self.flush(deadline) {
             return;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.min(self.limits.write);
         match ending {
-            Ending::Broken(_) => self.socket.linger(left),
-            _ => self.await_close(Instant::now() + left),
+            Ending::Broken(_) => self.socket.linger(self.limits.write),
+            // All of it in one limit, or else who takes the last byte at the last moment
+            // would have twice the time.
+            Ending::TooSlow => self.await_close(deadline),
+            _ => self.await_close(Instant::now() + self.limits.write),
         }
     }
 

@@ -38,6 +38,8 @@ struct Report {
     heard: Vec<u8>,
     /// How many messages it says it has delivered.
     deliveries: usize,
+    /// What was broadcast to it, in bytes.
+    taken: usize,
     /// The channels in the tokens that were shown; nothing if nobody can say.
     shown: Option<Vec<String>>,
 }
@@ -79,8 +81,7 @@ struct Session<'a> {
     peer: Peer,
     report: Report,
     broadcasts: usize,
-    /// What was broadcast to it, and the largest message of that, in bytes.
-    taken: usize,
+    /// The largest message that was broadcast to it, in bytes.
     largest: usize,
     /// What was heard up to the answer of the last probe, in bytes.
     answered: usize,
@@ -94,10 +95,10 @@ impl Session<'_> {
             report: Report {
                 heard: Vec::new(),
                 deliveries: 0,
+                taken: 0,
                 shown: Some(Vec::new()),
             },
             broadcasts: 0,
-            taken: 0,
             largest: 0,
             answered: 0,
         };
@@ -172,9 +173,9 @@ impl Session<'_> {
 
     /// Of what was taken, only so much waits; the first message is taken whatever its size.
     fn check_what_waits(&mut self, taken: usize) {
-        self.taken += taken;
+        self.report.taken += taken;
         self.largest = self.largest.max(taken);
-        let waits = self.taken.saturating_sub(self.peer.heard.len());
+        let waits = self.report.taken.saturating_sub(self.peer.heard.len());
         let limit = QUEUE + KERNEL_HOLDS + self.largest;
         assert!(waits <= limit, "{waits} bytes wait for a subscriber");
     }
@@ -263,7 +264,9 @@ fn check_what_was_heard(script: &Script<'_>, report: &Report) {
         "{numbers:?}, of {}",
         report.deliveries
     );
-    if script.is_framed() && code != Some(TOO_SLOW) {
+    // Who was too slow may have said something at the same moment that is the end too.
+    let is_sure = code != Some(TOO_SLOW) && !(script.is_slow && report.taken > QUEUE);
+    if script.is_framed() && is_sure {
         assert_eq!(numbers.len(), report.deliveries, "delivered, it was said");
     }
 }
