@@ -37,10 +37,11 @@ pub fn read(
     verifier: &Verifier,
     otherwise: Refusal,
 ) -> Result<Vec<Broadcast>, Refusal> {
+    let body = request.body.trim_ascii();
     let Some(token) = bearer(&request.head)? else {
-        return Err(match otherwise.status {
-            401 => otherwise.with_challenge(NO_TOKEN),
-            _ => otherwise,
+        return Err(match is_for_us(body) {
+            true => no_token(),
+            false => otherwise,
         });
     };
     let bad = |rejection| reject(rejection, 401).with_challenge(BAD_TOKEN);
@@ -48,7 +49,7 @@ pub fn read(
     let claims = verified.claims(SystemTime::now()).map_err(bad)?;
     let grant = Grant::read(claims.broadcast)
         .map_err(|fault| Refusal::new(403, fault.to_string()).with_challenge(OTHER_CHANNELS))?;
-    let broadcasts = parse(request.body.trim_ascii())?;
+    let broadcasts = parse(body)?;
     match broadcasts.iter().find(|one| !grant.allows(&one.channel)) {
         None => Ok(broadcasts),
         Some(Broadcast { channel, .. }) => {
@@ -73,6 +74,31 @@ fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
         .eq_ignore_ascii_case("Bearer")
         .then(|| token.trim_matches(' '))
         .filter(|token| !token.is_empty()))
+}
+
+fn no_token() -> Refusal {
+    let sentence =
+        r#"no token allows this; send Authorization: Bearer <JWT>, or {"token":"<JWT>"}"#;
+    Refusal::new(401, sentence).with_challenge(NO_TOKEN)
+}
+
+/// Whether a body is JSON, and messages or meant to be.
+fn is_for_us(body: &[u8]) -> bool {
+    let is_json = serde_json::from_slice::<&RawValue>(body).is_ok();
+    is_json && (is_list(body) || json::is_object(body) && is_message(body))
+}
+
+/// Whether an object is a message and its channel, or a part of that.
+fn is_message(object: &[u8]) -> bool {
+    match serde_json::from_slice(object) {
+        Ok(Item { channel, message }) => channel.is_some() || message.is_some(),
+        Err(_) => true, // one of them is there more than once
+    }
+}
+
+/// Whether a body is an array of objects, by its beginning.
+pub fn is_list(body: &[u8]) -> bool {
+    body.strip_prefix(b"[").is_some_and(json::is_object)
 }
 
 fn parse(body: &[u8]) -> Result<Vec<Broadcast>, Refusal> {

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Broadcast, not_json, reject};
+use super::{Broadcast, granted, not_json, reject};
 use crate::http::{Refusal, Request};
 use crate::json::{self, Text};
 use crate::token::Verifier;
@@ -22,26 +21,18 @@ pub struct NoToken {
 }
 
 impl NoToken {
-    fn here(status: u16, sentence: impl Into<String>) -> NoToken {
+    fn here(sentence: impl Into<String>) -> NoToken {
         NoToken {
-            refusal: Refusal::new(status, sentence),
+            refusal: Refusal::new(400, sentence),
             is_final: false,
         }
     }
 
     fn at_all(sentence: impl Into<String>) -> NoToken {
         NoToken {
-            refusal: Refusal::new(400, sentence),
             is_final: true,
+            ..NoToken::here(sentence)
         }
-    }
-
-    /// The body is a message as it is sent with a token in the header.
-    fn but_message() -> NoToken {
-        NoToken::here(
-            401,
-            r#"no token allows this; send Authorization: Bearer <JWT>, or {"token":"<JWT>"}"#,
-        )
     }
 }
 
@@ -67,12 +58,9 @@ pub fn read(token: &str, verifier: &Verifier) -> Result<Broadcast, Refusal> {
 pub fn find_token(request: &Request) -> Result<Cow<'_, str>, NoToken> {
     let body = request.body.trim_ascii();
     match body.first() {
-        None => Err(NoToken::here(
-            400,
-            r#"body is empty; send {"token":"<JWT>"}"#,
-        )),
+        None => Err(NoToken::here(r#"body is empty; send {"token":"<JWT>"}"#)),
         Some(b'{') => token_in_json(body),
-        Some(_) if is_list(body) => Err(no_object(body)), // curl calls everything a form
+        Some(_) if granted::is_list(body) => Err(no_object(body)), // curl calls everything a form
         Some(_) if is_form(request) => token_in_form(body),
         Some(_) => Err(no_object(body)),
     }
@@ -99,9 +87,7 @@ fn token_in_json(body: &[u8]) -> Result<Cow<'_, str>, NoToken> {
     match token.map(|token| serde_json::from_str(token.get())) {
         Some(Ok(Text(token))) => Ok(token),
         Some(Err(_)) => Err(NoToken::at_all("token is not a string")),
-        None if is_message(body) => Err(NoToken::but_message()),
         None => Err(NoToken::here(
-            400,
             r#"body has no token; send {"token":"<JWT>"}"#,
         )),
     }
@@ -112,7 +98,7 @@ fn token_in_form(body: &[u8]) -> Result<Cow<'_, str>, NoToken> {
     let token = fields
         .find(|(name, _)| name == "token")
         .map(|(_, token)| token);
-    token.ok_or_else(|| NoToken::here(400, "form has no token; send token=<JWT>"))
+    token.ok_or_else(|| NoToken::here("form has no token; send token=<JWT>"))
 }
 
 fn is_form(request: &Request) -> bool {
@@ -124,8 +110,7 @@ fn is_form(request: &Request) -> bool {
 /// What a body that is not an object lacks.
 fn no_object(body: &[u8]) -> NoToken {
     match serde_json::from_slice::<&RawValue>(body) {
-        Ok(_) if is_list(body) => NoToken::but_message(),
-        Ok(_) => NoToken::here(400, r#"body is not a JSON object; send {"token":"<JWT>"}"#),
+        Ok(_) => NoToken::here(r#"body is not a JSON object; send {"token":"<JWT>"}"#),
         Err(error) => no_json(&error),
     }
 }
@@ -135,22 +120,4 @@ fn no_json(error: &serde_json::Error) -> NoToken {
         refusal: not_json(error),
         is_final: false,
     }
-}
-
-/// Whether an object without a token is a message and its channel, or was meant to be.
-fn is_message(object: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Message {
-        channel: Option<IgnoredAny>,
-        message: Option<IgnoredAny>,
-    }
-    match serde_json::from_slice(object) {
-        Ok(Message { channel, message }) => channel.is_some() || message.is_some(),
-        Err(_) => true, // one of them is there more than once
-    }
-}
-
-/// Whether a body is an array of objects, by its beginning.
-fn is_list(body: &[u8]) -> bool {
-    body.strip_prefix(b"[").is_some_and(json::is_object)
 }
