@@ -29,7 +29,7 @@ use crate::registry::{Registry, Seat};
 use crate::session::{self, Ending, Farewell, Session};
 use crate::socket::Socket;
 use crate::stop::Stop;
-use crate::token::Verifier;
+use crate::token::{Rejection, Verifier};
 
 /// Most channels on one connection.
 pub const MAX_CHANNELS: usize = 128;
@@ -227,7 +227,7 @@ impl Subscriber {
 
     /// Subscribes to what a token lists, or to nothing of it.
     fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
-        let token = token.ok_or_else(|| reject(AuthFailure::Malformed))?;
+        let token = token.ok_or_else(|| reject(Rejection::Malformed))?;
         let verified = self.verifier.now().verify(&token).map_err(reject)?;
         let claims = verified.claims(SystemTime::now()).map_err(reject)?;
         let listed = claims

@@ -6,21 +6,9 @@ use crate::token::Rejection;
 /// Why somebody is not taken for who may do what it asks. A client is never told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthFailure {
-    /// It is no token, or its header is none.
-    Malformed,
-    /// It is signed with another algorithm, or asks for an extension.
-    Algorithm,
-    /// Somebody else has signed it, or it was changed.
-    Signature,
-    /// Its claims are not an object, or its times not numbers.
-    Claims,
-    /// Its claims are nested too deep.
-    TooDeep,
-    /// Its time is over.
-    Expired,
-    /// Its time has not come.
-    NotYetValid,
-    /// It does not list channels to listen to.
+    /// What it shows is not a good token.
+    Token(Rejection),
+    /// The token does not list channels to listen to.
     Channels,
     /// None was shown in time.
     TimedOut,
@@ -40,21 +28,17 @@ impl Label for AuthFailure {
     ];
 
     fn index(self) -> usize {
-        self as usize
+        match self {
+            AuthFailure::Token(rejection) => rejection as usize,
+            AuthFailure::Channels => Rejection::NotYetValid as usize + 1,
+            AuthFailure::TimedOut => Rejection::NotYetValid as usize + 2,
+        }
     }
 }
 
 impl From<Rejection> for AuthFailure {
     fn from(rejection: Rejection) -> AuthFailure {
-        match rejection {
-            Rejection::Malformed => AuthFailure::Malformed,
-            Rejection::Algorithm => AuthFailure::Algorithm,
-            Rejection::Signature => AuthFailure::Signature,
-            Rejection::Claims => AuthFailure::Claims,
-            Rejection::TooDeep => AuthFailure::TooDeep,
-            Rejection::Expired => AuthFailure::Expired,
-            Rejection::NotYetValid => AuthFailure::NotYetValid,
-        }
+        AuthFailure::Token(rejection)
     }
 }
 
@@ -239,6 +223,18 @@ mod tests {
 
     #[test]
     fn every_value_has_its_name() {
+        for (rejection, name) in [
+            (Rejection::Malformed, "malformed"),
+            (Rejection::Algorithm, "algorithm"),
+            (Rejection::Signature, "signature"),
+            (Rejection::Claims, "claims"),
+            (Rejection::TooDeep, "too_deep"),
+            (Rejection::Expired, "expired"),
+            (Rejection::NotYetValid, "not_yet_valid"),
+        ] {
+            assert_eq!(AuthFailure::from(rejection).name(), name);
+        }
+        assert_eq!(AuthFailure::Channels.name(), "channels");
         assert_eq!(AuthFailure::TimedOut.name(), "timeout");
         assert_eq!(AuthFailure::NAMES.len(), AuthFailure::TimedOut.index() + 1);
         assert_eq!(Obstacle::NoDescriptors.name(), "no_descriptors");
