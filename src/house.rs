@@ -186,13 +186,12 @@ impl House {
 
 impl Rules {
     fn answer(&self, request: &Request, visitor: &mut Visitor) -> Answer {
-        let answer = self.routes.answer(request);
-        match (&answer, &request.head) {
-            (Answer::Reply(_), _) => answer,
-            (Answer::Subscribe(_), head) => match self.admit(visitor, head) {
-                Ok(()) => answer,
+        match self.routes.answer(request) {
+            Answer::Subscribe(accepted) => match self.admit(visitor, &request.head) {
+                Ok(()) => Answer::Subscribe(accepted),
                 Err(too_many) => Answer::Reply(Refusal::from(too_many).into()),
             },
+            reply => reply,
         }
     }
 
