@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use crate::support::free_address;
 use crate::support::process::{Launch, Outcome};
 use crate::support::server::Server;
 use crate::support::token::SECRET;
@@ -194,9 +195,7 @@ fn message_over_the_limit_is_a_failure() {
 
 #[test]
 fn nobody_who_listens_is_a_failure() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
+    let address = free_address();
     let launch = Launch::bare()
         .env("JWT_SECRET", SECRET)
         .env("PORT", address.port().to_string());

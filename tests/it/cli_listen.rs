@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 use tungstenite::Message;
 
+use crate::support::free_address;
 use crate::support::process::{Launch, Process};
 use crate::support::raw::confirmation;
 use crate::support::server::Server;
@@ -263,9 +264,7 @@ fn token_that_is_refused_later_is_an_error_too() {
 
 #[test]
 fn first_connection_that_fails_is_an_error() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
+    let address = free_address();
     let launch = Launch::bare()
         .env("JWT_SECRET", SECRET)
         .env("PORT", address.port().to_string());

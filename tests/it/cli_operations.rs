@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::free_address;
 use crate::support::process::Launch;
 use crate::support::server::Server;
 use crate::support::token::SECRET;
@@ -221,9 +222,7 @@ fn health_of_a_server_that_is_full() {
 
 #[test]
 fn health_of_no_server() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port().to_string();
-    drop(free);
+    let port = free_address().port().to_string();
     let outcome = Launch::bare().env("PORT", &port).args(&["health"]).run();
     outcome.expect_refusal(1, &[&port, "is the server running"]);
     Launch::bare()

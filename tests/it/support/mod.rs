@@ -3,6 +3,7 @@
 //! Nothing here knows the server's code. It starts the real binary and speaks to it over TCP, so
 //! that what the tests say is what an application or a browser would see.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,6 +32,12 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(started.elapsed() < DEADLINE, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A port of this machine on which nobody listens.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
 }
 
 /// Lets this process open as many files as it may.
