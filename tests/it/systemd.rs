@@ -91,7 +91,7 @@ fn watchdog_starves_while_the_port_does_not_answer() {
     let launch = Launch::serve()
         .env("WATCHDOG_USEC", WATCHDOG_USEC)
         .env("BIFROST_REQUEST_TIMEOUT", "1h")
-        .descriptors(24);
+        .descriptors(20);
     let (manager, launch) = Manager::on_path(launch);
     let server = launch.start();
     manager.expect(FED);
