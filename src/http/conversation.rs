@@ -158,7 +158,9 @@ impl Conversation {
     pub fn switch(self, reply: Reply, head: &Head) -> std::io::Result<Vec<u8>> {
         let answer = reply.encode(head, Persistence::KeepAlive);
         self.socket.send_all(&answer, self.limits.write)?;
-        Ok(self.input)
+        let mut rest = self.input;
+        rest.shrink_to_fit(); // whoever goes on with it keeps it for as long as the connection
+        Ok(rest)
     }
 
     /// What has been asked is answered.

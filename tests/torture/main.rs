@@ -16,6 +16,7 @@ mod counters;
 mod ending;
 mod eviction;
 mod exhaustion;
+mod footprint;
 mod frozen;
 mod fullness;
 mod garbage;
