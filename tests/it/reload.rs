@@ -424,6 +424,7 @@ fn demo_keeps_its_secret_unless_one_is_given() {
     let mut alice = server.connect();
     alice.authenticate(&token(&server));
     alice.expect_confirmed(&["demo"]);
+    server.wait_connected(1); // the others have left
     assert_eq!(server.broadcast("demo", "{}"), 1);
 }
 
