@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::commands::{self, Failure, Status};
@@ -30,6 +31,8 @@ use signal_hook::iterator::Signals;
 
 /// A process that a signal ends has this added to the signal's number for a status.
 const SIGNALLED: i32 = 128;
+/// A wrapper may pass a Ctrl-C on that the whole process group has had already.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let invocation = match cli::parse() {
@@ -180,16 +183,19 @@ fn run(
         .map_err(Failure::system("can't serve"))
 }
 
-/// The first SIGTERM or SIGINT asks for the shutdown; the second does not wait for it. SIGHUP
-/// wishes for the settings to be read again, where somebody can do that; but when it comes
-/// because the terminal was closed in whose foreground the server was started, it asks for the
-/// shutdown.
+/// The first SIGTERM or SIGINT asks for the shutdown. A second one does not wait for it, but
+/// of a server only a second Ctrl-C, some time later, takes away what subscribers still get.
+/// SIGHUP wishes for the settings to be read again, where somebody can do that; but when it
+/// comes because the terminal was closed in whose foreground the server was started, it asks
+/// for the shutdown.
 fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if wish.is_some() {
         signals.add_signal(SIGHUP)?;
     }
     let had_terminal = is_in_foreground();
+    let is_server = wish.is_some();
+    let mut asked: Option<Instant> = None;
     let watch = move || {
         for signal in signals.forever() {
             let is_orphan = had_terminal && terminal().is_none();
@@ -197,10 +203,15 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
                 let _ = wish.as_ref().map(|wish| wish.try_send(())); // full: one waits already
                 continue;
             }
-            if stop.is_raised() {
-                std::process::exit(SIGNALLED + signal);
+            match asked {
+                None => info!("stopping signal={signal}"),
+                Some(_) if !is_server => std::process::exit(SIGNALLED + signal),
+                Some(at) if signal == SIGINT && at.elapsed() >= SAME_WISH => {
+                    std::process::exit(SIGNALLED + signal);
+                }
+                Some(_) => {}
             }
-            info!("stopping signal={signal}");
+            asked.get_or_insert_with(Instant::now);
             stop.raise();
         }
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::support::eventually;
 use crate::support::raw::{CLOSE, HANDSHAKE, RawSocket, close_payload, masked};
 use crate::support::server::{Server, deliveries, post};
 use crate::support::token;
@@ -69,6 +70,28 @@ fn what_is_queued_is_delivered_before_the_close() {
     assert_eq!(alice.expect_close(1012), RESTART);
     answer(alice);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn second_sigterm_takes_nothing_away() {
+    let mut server = Server::with(&PATIENT);
+    let mut told = draining(&server);
+    // As a wrapper does that passes on what the whole process group has had already.
+    server.signal(Signal::TERM);
+    told.http.expect_silence(Duration::from_millis(300));
+    answer(told);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn impatient_ctrl_c_ends_it_at_once() {
+    let mut server = Server::with(&PATIENT);
+    let _mute = server.raw_subscriber(&["a"]);
+    let status = eventually("it ends", || {
+        server.signal(Signal::INT);
+        server.ended()
+    });
+    assert_eq!(status.code(), Some(130));
 }
 
 #[test]

@@ -271,6 +271,11 @@ impl Process {
         self.child.id()
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("look after the child")
+    }
+
     /// Waits for it to end by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let mut descriptors = [PollFd::new(&self.alive, PollFlags::IN)];
