@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 /// Deepest nesting of a request body or of a token's claims; `{}` is 1 deep.
 pub const MAX_DEPTH: usize = 128;
@@ -47,6 +48,14 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
             _ => {}
         }
     }
+}
+
+/// For a field of which only matters whether it is there: `null` is there too.
+///
+/// # Errors
+/// When what is there is no JSON.
+pub fn is_given<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
 }
 
 /// Whether a JSON text is an object. A parser that fills a struct would take an array too.

@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -29,7 +28,8 @@ use mac::Mac;
 /// what a forgery still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// It has not three parts in base64, or its header is not an object with an `alg`.
+    /// It has not three parts in base64, or its header is not an object with an `alg`, or is
+    /// nested deeper than [`json::MAX_DEPTH`].
     Malformed,
     /// `alg` is another one, or there is a `crit`.
     Algorithm,
@@ -76,7 +76,8 @@ struct Jose<'a> {
     #[serde(borrow)]
     alg: Cow<'a, str>,
     /// Extensions that must be understood; none are (§4.1.11).
-    crit: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "json::is_given")]
+    crit: bool,
 }
 
 /// Checks tokens against one secret, or during a rotation two, and one algorithm.
@@ -126,8 +127,11 @@ impl Verifier {
     }
 
     fn check_header(&self, header: &[u8]) -> Result<(), Rejection> {
+        if json::is_too_deep(header) {
+            return Err(Rejection::Malformed);
+        }
         let jose: Jose = read_object(header).ok_or(Rejection::Malformed)?;
-        match jose.alg == self.algorithm.name() && jose.crit.is_none() {
+        match jose.alg == self.algorithm.name() && !jose.crit {
             true => Ok(()),
             false => Err(Rejection::Algorithm),
         }
@@ -289,15 +293,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_extension_that_must_be_understood_is_refused() {
-        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","crit":["b64"],"b64":false}"#);
+    fn rejection_of_header(header: &str) -> Option<Rejection> {
+        let header = URL_SAFE_NO_PAD.encode(header);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode("{}"));
         let key = EncodingKey::from_secret(secret().bytes());
         let algorithm = jsonwebtoken::Algorithm::HS512;
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
         let verifier = Verifier::new(&secret(), Algorithm::HS512);
-        assert!(verifier.verify(&format!("{signed}.{signature}")).is_err());
+        verifier.verify(&format!("{signed}.{signature}")).err()
+    }
+
+    #[test]
+    fn an_extension_that_must_be_understood_is_refused() {
+        for crit in [r#"["b64"]"#, "[]", "null"] {
+            let header = format!(r#"{{"alg":"HS512","crit":{crit},"b64":false}}"#);
+            let rejection = rejection_of_header(&header);
+            assert_eq!(rejection, Some(Rejection::Algorithm), "{crit}");
+        }
+    }
+
+    #[test]
+    fn a_header_may_be_nested_as_deep_as_claims() {
+        let nested = |depth| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            rejection_of_header(&format!(r#"{{"alg":"HS512","x":{open}{close}}}"#))
+        };
+        assert_eq!(nested(127), None);
+        assert_eq!(nested(128), Some(Rejection::Malformed));
     }
 
     #[test]

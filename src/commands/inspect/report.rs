@@ -113,12 +113,16 @@ impl Report {
         struct Jose<'a> {
             #[serde(borrow)]
             alg: Cow<'a, str>,
-            crit: Option<IgnoredAny>,
+            #[serde(default, deserialize_with = "json::is_given")]
+            crit: bool,
         }
-        let parsed = serde_json::from_slice::<Jose>(header)
-            .map_err(|error| format!("the header is no JSON object with an alg: {error}"));
-        let jose = self.keep(parsed)?;
-        if jose.crit.is_some() {
+        let parsed = match json::is_too_deep(header) {
+            true => Err(format!("it is nested over {} levels deep", json::MAX_DEPTH)),
+            false => serde_json::from_slice::<Jose>(header).map_err(|error| error.to_string()),
+        };
+        let jose = parsed.map_err(|why| format!("the header is no JSON object with an alg: {why}"));
+        let jose = self.keep(jose)?;
+        if jose.crit {
             let why = "the header has crit: extensions that must be understood are not";
             self.refusals.push(why.into());
         }
@@ -130,7 +134,7 @@ impl Report {
                 "alg is {alg:?}, where JWT_ALGORITHM is {wanted:?}; {cure}"
             ));
         }
-        named.filter(|_| jose.crit.is_none())
+        named.filter(|_| !jose.crit)
     }
 
     fn look_at_signature(&mut self, token: &str, named: Option<Algorithm>, judge: &Judge) {
