@@ -35,13 +35,14 @@ pub fn accept(head: &Head, origins: Option<&Origins>) -> Result<Reply, Reply> {
 }
 
 fn check_version(head: &Head) -> Result<(), Reply> {
-    match head.header("Sec-WebSocket-Version") {
-        Some("13") => Ok(()),
-        Some(_) => {
+    let mut versions = head.values("Sec-WebSocket-Version");
+    match (versions.next(), versions.next()) {
+        (Some("13"), None) => Ok(()),
+        (None, _) => Err(Refusal::new(400, "Sec-WebSocket-Version is missing").into()),
+        _ => {
             let refusal = Refusal::new(426, "the only Sec-WebSocket-Version known is 13");
             Err(Reply::from(refusal).with("Sec-WebSocket-Version", "13"))
         }
-        None => Err(Refusal::new(400, "Sec-WebSocket-Version is missing").into()),
     }
 }
 
@@ -60,10 +61,8 @@ fn find_key(head: &Head) -> Result<&str, Refusal> {
 }
 
 fn check_origin(head: &Head, origins: Option<&Origins>) -> Result<(), Refusal> {
-    let (Some(origins), Some(origin)) = (origins, head.header("Origin")) else {
-        return Ok(());
-    };
-    match origins.allow(origin) {
+    let is_allowed = |origins: &Origins| head.values("Origin").all(|origin| origins.allow(origin));
+    match origins.is_none_or(is_allowed) {
         true => Ok(()),
         false => Err(Refusal::new(
             403,

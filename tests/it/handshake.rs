@@ -128,6 +128,14 @@ fn another_version_is_426_and_told_the_right_one() {
             "{version}"
         );
     }
+    for twice in [
+        "13\r\nSec-WebSocket-Version: 8",
+        "8\r\nSec-WebSocket-Version: 13",
+    ] {
+        let line = format!("Sec-WebSocket-Version: {twice}");
+        let response = server.ask(handshake_with("Sec-WebSocket-Version", &line));
+        response.expect_error(426);
+    }
     let response = server.ask(handshake_with("Sec-WebSocket-Version", ""));
     assert!([400, 426].contains(&response.status), "{response:?}");
 }
@@ -255,6 +263,15 @@ fn listed_origins_pass_and_others_are_403() {
             "example.com",
         ],
     );
+}
+
+#[test]
+fn every_origin_that_is_given_has_to_be_allowed() {
+    let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.test")]);
+    for (second, status) in [("https://a.test", 101), ("https://b.test", 403)] {
+        let lines = format!("Origin: https://a.test\r\nOrigin: {second}");
+        assert_eq!(server.ask(handshake_and(&lines)).status, status, "{second}");
+    }
 }
 
 #[test]
