@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Decoder, Head, Persistence, Progress, Refusal, Reply, Request};
+use super::{Decoder, Head, Persistence, Progress, Refusal, Reply, Request, extent};
 use crate::connections::{Guest, Work};
 use crate::socket::{Socket, Wait, wait};
 use crate::stop::Stop;
@@ -178,14 +178,20 @@ impl Conversation {
         Ok(())
     }
 
-    /// Nothing when the connection was asked to leave before the request began.
+    /// Nothing when the connection was asked to leave before the request began, or its time
+    /// has passed with nothing but empty lines: some clients send one behind a body.
     fn note_beginning(&mut self, limits: impl Fn() -> Limits) -> Option<()> {
-        if !self.input.is_empty() && !matches!(self.phase, Phase::UnderWay(_)) {
-            self.limits = limits();
-            self.decoder.set_max_body(self.limits.max_body);
-            self.phase = Phase::UnderWay(self.guest.begin_work()?);
-            self.deadline = Instant::now() + self.limits.request;
+        if self.input.is_empty() || matches!(self.phase, Phase::UnderWay(_)) {
+            return Some(());
         }
+        self.input.drain(..extent::empty_lines(&self.input));
+        if self.input.is_empty() || self.input == b"\r" {
+            return (Instant::now() < self.deadline).then_some(());
+        }
+        self.limits = limits();
+        self.decoder.set_max_body(self.limits.max_body);
+        self.phase = Phase::UnderWay(self.guest.begin_work()?);
+        self.deadline = Instant::now() + self.limits.request;
         Some(())
     }
 

@@ -55,6 +55,15 @@ pub fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
     Ok(None)
 }
 
+/// How many bytes of empty lines come before a request: they are no part of it (RFC 9112 §2.2).
+pub fn empty_lines(input: &[u8]) -> usize {
+    input
+        .chunks_exact(2)
+        .take_while(|pair| pair == b"\r\n")
+        .count()
+        * 2
+}
+
 fn check_sizes(head: usize, request_line: usize) -> Result<(), Refusal> {
     if request_line > MAX_REQUEST_LINE {
         let sentence = format!("request line is over {MAX_REQUEST_LINE} bytes");

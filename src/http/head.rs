@@ -10,6 +10,9 @@ use super::{Refusal, extent};
 /// Most headers in a head.
 const MAX_HEADERS: usize = 100;
 
+/// What can't be in a host or a port (RFC 3986 §3.2.2).
+const NOT_IN_A_HOST: [char; 8] = [' ', '\t', ',', '/', '?', '#', '@', '\\'];
+
 /// The headers that mean something here; others are checked for form and dropped.
 const KEPT: &[&str] = &[
     "Authorization",
@@ -62,17 +65,15 @@ impl Head {
         };
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        request.parse(&input[..end]).map_err(malformed)?;
+        request
+            .parse(&input[..end])
+            .map_err(|error| malformed(error, &input[..end]))?;
         let (Some(method), Some(target), Some(minor)) =
             (request.method, request.path, request.version)
         else {
             return Err(Refusal::new(400, "request head is not complete"));
         };
-        let headers = request
-            .headers
-            .iter()
-            .filter_map(keep)
-            .collect::<Result<_, _>>()?;
+        let headers = request.headers.iter().filter_map(keep).collect();
         let head = Head {
             method: method
                 .parse()
@@ -119,8 +120,9 @@ impl Head {
     /// Whether the client wants to go on after the answer (RFC 9112 §9.3).
     pub fn wants_more(&self) -> bool {
         match self.version {
+            _ if self.has_token("Connection", "close") => false,
             HTTPVersion(1, 0) => self.has_token("Connection", "keep-alive"),
-            _ => !self.has_token("Connection", "close"),
+            _ => true,
         }
     }
 
@@ -130,7 +132,7 @@ impl Head {
     /// A refusal with 417 for an expectation that we don't know.
     pub fn expects_continue(&self) -> Result<bool, Refusal> {
         match self.header("Expect") {
-            None => Ok(false),
+            None | Some("") => Ok(false),
             Some(expected) if expected.eq_ignore_ascii_case("100-continue") => {
                 Ok(self.version == HTTPVersion(1, 1))
             }
@@ -143,11 +145,14 @@ impl Head {
 
     /// RFC 9112 §3.2.
     fn check_host(&self) -> Result<(), Refusal> {
-        match self.values("Host").count() {
-            0 if self.version == HTTPVersion(1, 1) => Err(Refusal::new(400, "Host is missing")),
-            0 | 1 => Ok(()),
-            _ => Err(Refusal::new(400, "Host is given more than once")),
-        }
+        let mut hosts = self.values("Host");
+        let sentence = match (hosts.next(), hosts.next()) {
+            (None, _) if self.version == HTTPVersion(1, 1) => "Host is missing",
+            (Some(_), Some(_)) => "Host is given more than once",
+            (Some(host), _) if host.contains(NOT_IN_A_HOST) => "Host is not a host with a port",
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(400, sentence))
     }
 
     fn find_framing(&self) -> Result<Framing, Refusal> {
@@ -196,23 +201,46 @@ impl Head {
     }
 }
 
-fn malformed(error: httparse::Error) -> Refusal {
+fn malformed(error: httparse::Error, head: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => {
             Refusal::new(431, format!("request has over {MAX_HEADERS} headers"))
         }
-        httparse::Error::Version => Refusal::new(505, "HTTP version is not 1.0 or 1.1"),
+        httparse::Error::Version if names_a_version(head) => {
+            Refusal::new(505, "HTTP version is not 1.0 or 1.1")
+        }
+        httparse::Error::Version => Refusal::new(
+            400,
+            "request line is not a method, a target and HTTP/1.1; a space in a target is %20",
+        ),
         error => Refusal::new(400, format!("request head is malformed: {error}")),
     }
 }
 
-fn keep(header: &httparse::Header<'_>) -> Option<Result<Header, Refusal>> {
+/// Whether the request line has three words, of which the last is the version of some HTTP
+/// (RFC 9112 §2.3).
+fn names_a_version(head: &[u8]) -> bool {
+    let mut lines = head.split(|byte| b"\r\n".contains(byte));
+    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+    let version = match words[..] {
+        [_, _, version] => version.strip_prefix(b"HTTP/"),
+        _ => None,
+    };
+    version.is_some_and(|version| {
+        let mut digits = version.split(|&byte| byte == b'.').flatten();
+        !version.is_empty() && digits.all(u8::is_ascii_digit)
+    })
+}
+
+/// Nothing that is asked of a header has bytes outside ASCII: each is as wrong as a `?`.
+fn keep(header: &httparse::Header<'_>) -> Option<Header> {
     let name = KEPT
         .iter()
         .find(|kept| kept.eq_ignore_ascii_case(header.name))?;
-    let value = header.value.trim_ascii();
-    let kept = Header::from_bytes(name.as_bytes(), value);
-    Some(kept.map_err(|()| Refusal::new(400, format!("{name} has bytes outside ASCII"))))
+    let ascii = |byte: &u8| if byte.is_ascii() { *byte } else { b'?' };
+    let value: Vec<u8> = header.value.trim_ascii().iter().map(ascii).collect();
+    Header::from_bytes(name.as_bytes(), value).ok()
 }
 
 /// Drops what stands around the path: scheme and host of an absolute target (RFC 9112
@@ -240,147 +268,4 @@ fn content_length(value: &str) -> Result<usize, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::extent::{MAX_HEAD, MAX_REQUEST_LINE};
-
-    fn parse(head: &str) -> Result<Option<(Head, usize)>, Refusal> {
-        Head::parse(head.as_bytes())
-    }
-
-    fn status(head: &str) -> u16 {
-        parse(head).expect_err("a refusal").status
-    }
-
-    fn whole(head: &str) -> Head {
-        parse(head).expect("a head").expect("a whole head").0
-    }
-
-    #[test]
-    fn a_usual_head_is_read() {
-        let text = "POST /broadcast/?a=b HTTP/1.1\r\nhOsT: x\r\nContent-Length: 12\r\n\r\nrest";
-        let (head, size) = parse(text).unwrap().unwrap();
-        assert_eq!(
-            (head.method, head.path.as_str()),
-            (Method::Post, "/broadcast")
-        );
-        assert_eq!((head.framing, size), (Framing::Length(12), text.len() - 4));
-    }
-
-    #[test]
-    fn a_head_that_is_not_there_yet_is_waited_for() {
-        for part in [
-            "",
-            "\r\n",
-            "G",
-            "GET / HTTP/1.1\r\n",
-            "GET / HTTP/1.1\r\nHost: x\r\n\r",
-        ] {
-            assert!(parse(part).unwrap().is_none(), "{part:?}");
-        }
-    }
-
-    #[test]
-    fn paths_are_found_in_every_form_of_target() {
-        for (target, expected) in [
-            ("/", "/"),
-            ("/?x", "/"),
-            ("/info.json/", "/info.json"),
-            ("/a?b=/c/", "/a"),
-            ("http://h:1/healthz?x", "/healthz"),
-            ("http://h", "/"),
-            ("http://h?x", "/"),
-            ("*", "*"),
-            ("/r?u=http://x/y", "/r"),
-        ] {
-            assert_eq!(path(target), expected, "{target}");
-        }
-    }
-
-    #[test]
-    fn what_two_parsers_could_read_differently_is_refused() {
-        for lines in [
-            "Host: x\r\nContent-Length: 1\r\nContent-Length: 1",
-            "Host: x\r\nContent-Length: 1\r\nContent-Length: 2",
-            "Host: x\r\nContent-Length: 1, 1",
-            "Host: x\r\nContent-Length: +1",
-            "Host: x\r\nContent-Length: ",
-            "Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
-            "Host: x\r\nTransfer-Encoding: chunked, chunked",
-            "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            "Host: x\r\n folded",
-            "Host: x\nA: b",
-            "Host : x",
-            "Host: a\0b",
-            "Host: x\r\nHost: x",
-            "Accept: */*",
-        ] {
-            assert_eq!(
-                status(&format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n")),
-                400,
-                "{lines:?}"
-            );
-        }
-        assert_eq!(
-            status("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            400
-        );
-        assert_eq!(status("\x16\x03\x01\x02"), 400);
-        assert_eq!(status("GET /\r\n\r\n"), 400);
-    }
-
-    #[test]
-    fn what_we_do_not_know_is_told_as_such() {
-        assert_eq!(
-            status("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"),
-            501
-        );
-        assert_eq!(status("PRI * HTTP/2.0\r\n\r\n"), 505);
-        let head = whole("GET / HTTP/1.1\r\nHost: x\r\nExpect: cake\r\n\r\n");
-        assert_eq!(head.expects_continue().unwrap_err().status, 417);
-    }
-
-    #[test]
-    fn limits_hold_before_the_end_has_come() {
-        assert_eq!(
-            status(&format!("GET /{}", "x".repeat(MAX_REQUEST_LINE))),
-            414
-        );
-        assert_eq!(
-            status(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(MAX_HEAD))),
-            431
-        );
-        let many = "A: b\r\n".repeat(MAX_HEADERS + 1);
-        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
-        let most = "A: b\r\n".repeat(MAX_HEADERS - 1);
-        whole(&format!("GET / HTTP/1.1\r\nHost: x\r\n{most}\r\n"));
-    }
-
-    #[test]
-    fn what_has_come_behind_a_limit_changes_no_refusal() {
-        let line = format!("GET /{}\n", "x".repeat(2 * MAX_REQUEST_LINE));
-        assert_eq!(status(&line), 414);
-        let head = format!("GET / HTTP/1.1\r\nA: {}\n", "x".repeat(MAX_HEAD));
-        assert_eq!(status(&head), 431);
-        let empty_lines = "\r\n".repeat(MAX_HEAD / 3);
-        assert_eq!(status(&format!("{empty_lines}{line}")), 431);
-    }
-
-    #[test]
-    fn keep_alive_follows_the_version() {
-        assert!(whole("GET / HTTP/1.1\r\nHost: x\r\n\r\n").wants_more());
-        assert!(!whole("GET / HTTP/1.1\r\nHost: x\r\nConnection: a, CLOSE\r\n\r\n").wants_more());
-        assert!(!whole("GET / HTTP/1.0\r\n\r\n").wants_more());
-        assert!(whole("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").wants_more());
-    }
-
-    #[test]
-    fn headers_that_mean_nothing_here_may_hold_any_text() {
-        let head = "GET / HTTP/1.1\r\nHost: x\r\nCookie: na\u{ef}ve\r\n\r\n";
-        whole(head);
-        assert_eq!(
-            status("GET / HTTP/1.1\r\nHost: x\r\nOrigin: na\u{ef}ve\r\n\r\n"),
-            400
-        );
-    }
-}
+mod tests;

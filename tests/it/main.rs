@@ -17,6 +17,7 @@ mod demo;
 mod exposition;
 mod frames;
 mod handshake;
+mod http_lenient;
 mod http_refusals;
 mod http_requests;
 mod info;
