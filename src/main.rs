@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(status) => ExitCode::from(status.code()),
         Err(failure) => {
-            eprintln!("bifrost: {failure}");
+            commands::note(&failure.to_string());
             ExitCode::from(failure.code())
         }
     }
@@ -75,7 +75,7 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
 fn serve(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
 ) -> Result<(), Failure> {
-    let read = move || Config::from_variables(&settings()?);
+    let read = move || configured(&settings()?);
     let config = read()?;
     let wishes = prepare(&config)?;
     let listener = match inherit()? {
@@ -91,7 +91,7 @@ fn serve_demo(
 ) -> Result<(), Failure> {
     let secret = commands::random_secret().map_err(Failure::system("no random numbers"))?;
     let has_port = settings()?.contains_key("PORT");
-    let read = move || Config::from_variables(&with_what_lacks(settings()?, &secret));
+    let read = move || configured(&with_what_lacks(settings()?, &secret));
     let config = read()?;
     let wishes = prepare(&config)?;
     let listener = match listen(&config) {
@@ -105,8 +105,12 @@ fn serve_demo(
     let address = listener
         .local_addr()
         .map_err(Failure::system("the listener has no address"))?;
-    println!("{}", demo::introduction(&demo, address));
+    commands::print(&format!("{}\n", demo::introduction(&demo, address)))?;
     run(listener, &config, Front::Demo(demo), wishes, read)
+}
+
+fn configured(variables: &Variables) -> Result<Config, ConfigError> {
+    Ok(Config::from_variables(variables)?.with_unknown(cli::unknown()?))
 }
 
 fn with_what_lacks(mut variables: Variables, secret: &str) -> Variables {

@@ -12,6 +12,8 @@ use crate::config::{ConfigError, Given, SETTINGS, Setting, URL, Variables};
 const ENV_FILE: &str = ".env";
 /// What a name from that file has behind it in messages.
 const ENV_FILE_SUFFIX: &str = " (in .env)";
+/// Where a value was found that was given as a flag.
+const FLAG: &str = "flag";
 /// What the names of our own variables begin with.
 const PREFIX: &str = "BIFROST_";
 
@@ -27,7 +29,19 @@ pub fn variables(matches: &ArgMatches) -> Result<Variables, ConfigError> {
             .or_else(|| from_file(setting, &file))
             .map(|given| (setting.variable, given))
     };
-    Ok(SETTINGS.iter().chain([&URL]).filter_map(given).collect())
+    let all: Variables = SETTINGS.iter().chain([&URL]).filter_map(given).collect();
+    Ok(without_overruled_secrets(all))
+}
+
+/// The flag for a secret's file wins over the secret itself, for which there is no flag.
+fn without_overruled_secrets(mut all: Variables) -> Variables {
+    for secret in ["JWT_SECRET", "JWT_SECRET_PREVIOUS"] {
+        let file = all.get(format!("{secret}_FILE").as_str());
+        if file.is_some_and(|file| origin(file) == FLAG) {
+            all.remove(secret);
+        }
+    }
+    all
 }
 
 fn from_flag(setting: &Setting, matches: &ArgMatches) -> Option<Given> {
@@ -56,7 +70,7 @@ fn given(name: String, value: OsString) -> Option<Given> {
 /// Where a value was found, in a word or two; its name tells.
 pub fn origin(given: &Given) -> &'static str {
     match given.name.as_str() {
-        name if name.starts_with("--") => "flag",
+        name if name.starts_with("--") => FLAG,
         name if name.ends_with(ENV_FILE_SUFFIX) => ENV_FILE,
         _ => "environment",
     }

@@ -21,12 +21,13 @@ const FOR_OTHERS: u32 = 0o004;
 /// Like `serve`: the last of the settings that are wrong, after the others were noted.
 pub fn run(variables: &Variables) -> Result<Status, Failure> {
     let config = Config::from_variables(variables).map_err(|first| all_faults(variables, first))?;
+    let config = config.with_unknown(cli::unknown()?);
     let table: String = SETTINGS
         .iter()
         .filter_map(|setting| row(setting, variables, &config))
         .collect();
     output::print(&table)?;
-    for warning in warnings(variables, &config)? {
+    for warning in warnings(variables, &config) {
         output::note(&format!("warning: {warning}"));
     }
     // The port may be the running server's; whether the address is this machine's is seen
@@ -76,12 +77,8 @@ fn row(setting: &Setting, variables: &Variables, config: &Config) -> Option<Stri
 }
 
 /// What the server would warn about, and what it can't see.
-fn warnings(variables: &Variables, config: &Config) -> Result<Vec<String>, Failure> {
-    let unknown = cli::unknown()?.into_iter();
-    let mut warnings: Vec<String> = unknown
-        .map(|name| format!("{name} is set, but is no setting; see bifrost serve --help"))
-        .collect();
-    warnings.extend(config.warnings());
+fn warnings(variables: &Variables, config: &Config) -> Vec<String> {
+    let mut warnings = config.warnings();
     let possible = connections::limit(None);
     if let Some(wanted) = config.max_connections.filter(|&wanted| wanted > possible) {
         warnings.push(format!(
@@ -94,7 +91,7 @@ fn warnings(variables: &Variables, config: &Config) -> Result<Vec<String>, Failu
             .iter()
             .filter_map(|file| open_file(variables.get(file)?)),
     );
-    Ok(warnings)
+    warnings
 }
 
 /// A secret's file, if it is for everybody to read.

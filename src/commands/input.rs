@@ -9,7 +9,7 @@ use crate::cli::Text;
 use crate::client::Url;
 use crate::config::{Config, ConfigError, Given, Keys, Variables};
 
-use super::Failure;
+use super::{Failure, output};
 
 /// Most that is read from stdin for one message or token, in bytes: far above what a server
 /// takes unless configured otherwise.
@@ -30,7 +30,7 @@ impl Stdin {
             )));
         }
         if io::stdin().is_terminal() {
-            eprintln!("bifrost: type {what}, then Enter and Ctrl-D");
+            output::note(&format!("type {what}, then Enter and Ctrl-D"));
         }
         Ok(io::stdin().lock())
     }

@@ -27,6 +27,7 @@ pub use inspect::run as inspect;
 pub use listen::run as listen;
 pub use man::run as man;
 pub use outcome::{Failure, Status};
+pub use output::{note, print};
 pub use secret::{random as random_secret, run as secret};
 pub use token::run as token;
 pub use unit::run as unit;

@@ -115,6 +115,8 @@ pub struct Config {
     pub allowed_origins: Option<Origins>,
     /// The least severe lines that are logged. Default info.
     pub log: LevelFilter,
+    /// What was given like a setting, and is none.
+    pub unknown: Vec<String>,
 }
 
 impl Config {
@@ -154,7 +156,14 @@ impl Config {
             log: read.log_level()?,
             secret: read.secret()?,
             previous_secret: read.previous_secret()?,
+            unknown: Vec::new(),
         })
+    }
+
+    /// The same, which warns of names that were given like settings, and are none.
+    #[must_use]
+    pub fn with_unknown(self, unknown: Vec<String>) -> Config {
+        Config { unknown, ..self }
     }
 
     /// What is allowed but not good, for the log.
@@ -165,7 +174,10 @@ impl Config {
         let is_same = self.previous_secret.as_ref() == Some(&self.secret);
         let short = (size < GOOD_SECRET).then_some(short);
         let same = is_same.then(|| same.to_owned());
-        short.into_iter().chain(same).collect()
+        let unknown = self.unknown.iter();
+        let unknown = unknown
+            .map(|name| format!("{name} is set, but is no setting; see bifrost serve --help"));
+        short.into_iter().chain(same).chain(unknown).collect()
     }
 }
 

@@ -30,6 +30,7 @@ mod readme;
 mod reload;
 mod rotation;
 mod settings;
+mod settings_slips;
 mod shutdown;
 mod slow;
 mod subscribe;
