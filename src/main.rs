@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -252,7 +252,14 @@ fn listen(config: &Config) -> Result<Listener, Failure> {
         "can't listen on HOST {:?}, PORT {}",
         config.host, config.port
     );
-    Listener::bind(&config.host, config.port).map_err(Failure::system(what))
+    Listener::bind(&config.host, config.port).map_err(|error| {
+        let cure = match error.kind() {
+            ErrorKind::AddrInUse => "; stop what listens there, or choose another PORT",
+            ErrorKind::PermissionDenied => "; choose a PORT from 1024 on, or let systemd open it",
+            _ => "",
+        };
+        Failure::Failed(format!("{what}: {error}{cure}"))
+    })
 }
 
 fn listen_for_metrics(address: SocketAddr) -> Result<Listener, Failure> {

@@ -32,11 +32,12 @@ pub const BIFROST: &str = "\
 Without a command, bifrost serves. Every setting is also an environment variable, named in
 brackets; a flag wins over the environment, and that over a .env file in the working
 directory. The secret is never a flag: set JWT_SECRET, or JWT_SECRET_FILE, to what your
-application signs with. Times are written 500ms, 15s, 2m or 1h; sizes 4096, 64KiB or 1MiB.
+application signs with; JWT_SECRET_PREVIOUS is the one before. BIFROST_URL tells the commands
+that speak to a server where it is. Times are written 500ms, 15s, 2m or 1h; sizes 4096, 64KiB or 1MiB.
 
 Examples:
   bifrost demo                                   Try it, with no configuration
-  export JWT_SECRET=$(bifrost secret)            Make a secret for the lines below
+  echo JWT_SECRET=$(bifrost secret) > .env       A secret for the lines below, in this folder
   bifrost                                        Serve on port 3000
   bifrost listen news                            In another terminal: show what arrives
   bifrost broadcast news --event hi --data you   In a third: send something
@@ -157,7 +158,7 @@ the address, but not the port, so that it can run beside the server.
 
 Examples:
   bifrost check
-  bifrost check && kill -HUP \"$(pidof bifrost)\"
+  bifrost check && kill -HUP $SERVER             In the folder and environment of the server
   bifrost check --port 8080 --jwt-secret-file secret
 
 Exit status: 0 when serve would start, warnings or not; 1 when a file or the address can't be

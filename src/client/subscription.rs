@@ -273,8 +273,8 @@ fn ended_by(farewell: Option<CloseFrame>) -> Ended {
     };
     match u16::from(code) {
         4001 => Ended::Refused(format!(
-            "the server refused the token (4001 {reason}): its secret, its JWT_ALGORITHM or its \
-             clock is another; `bifrost token inspect` on that machine tells"
+            "the server refused the token (4001 {reason}): it has expired, or the server's secret, \
+             JWT_ALGORITHM or clock is another; `bifrost token inspect` on that machine tells"
         )),
         1008 => Ended::Refused(format!("the server refused the channels (1008 {reason})")),
         code => Ended::Lost(format!(

@@ -165,10 +165,13 @@ impl Shown {
         stdin: &mut Stdin,
     ) -> Result<Shown, Failure> {
         Ok(match credentials {
-            Credentials::Channels(channels) => Shown::Ours {
-                keys: keys(variables, stdin)?,
-                channels: channels.clone(),
-            },
+            Credentials::Channels(channels) => {
+                output::note_patterns(channels);
+                Shown::Ours {
+                    keys: keys(variables, stdin)?,
+                    channels: channels.clone(),
+                }
+            }
             Credentials::TokenFile(path) if path == "-" => Shown::Fixed(stdin.text("the token")?),
             Credentials::TokenFile(path) => Shown::File {
                 path: path.clone(),

@@ -37,6 +37,15 @@ pub fn print(text: &str) -> Result<Reader, Failure> {
     }
 }
 
+/// Tells of names that look like patterns, which only publishers' tokens have.
+pub fn note_patterns(channels: &[String]) {
+    for channel in channels.iter().filter(|channel| channel.ends_with('*')) {
+        note(&format!(
+            "{channel} is the name of one channel here; subscriptions know no patterns"
+        ));
+    }
+}
+
 /// Tells on stderr what is worth knowing, but not asked for.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "bifrost: {text}"); // nobody is left to be told

@@ -15,7 +15,10 @@ pub fn run(variables: &Variables, grant: &Grant) -> Result<Status, Failure> {
     let keys = keys(variables, &mut stdin)?;
     let lifetime = grant.lifetime;
     let token = match &grant.right {
-        Right::Subscribe(channels) => claims::subscribe(channels, lifetime, &keys)?,
+        Right::Subscribe(channels) => {
+            output::note_patterns(channels);
+            claims::subscribe(channels, lifetime, &keys)?
+        }
         Right::Publish(patterns) => claims::publish(patterns, lifetime, &keys)?,
         Right::Broadcast(content) => {
             let message = message(&content.message, &mut stdin)?;

@@ -87,6 +87,18 @@ fn publisher_token_lists_its_patterns() {
 }
 
 #[test]
+fn pattern_to_subscribe_to_is_told_to_be_a_name() {
+    let outcome = launch(&["subscribe", "user:*", "news"]).run();
+    assert_eq!(
+        claims(outcome.expect_line())["channels"],
+        json!(["user:*", "news"])
+    );
+    let words = "user:* is the name of one channel here";
+    assert!(outcome.stderr.contains(words), "{outcome:?}");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+}
+
+#[test]
 fn publisher_token_is_taken_by_the_server() {
     let server = Server::start();
     let mut alice = server.subscriber(&["user:1"]);

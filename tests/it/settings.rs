@@ -354,7 +354,7 @@ fn port_that_is_taken_is_status_1() {
     Launch::serve()
         .env("PORT", &port)
         .run()
-        .expect_refusal(1, &[&port]);
+        .expect_refusal(1, &[&port, "choose another PORT"]);
 }
 
 #[test]

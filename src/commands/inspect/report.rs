@@ -116,12 +116,14 @@ impl Report {
             #[serde(default, deserialize_with = "json::is_given")]
             crit: bool,
         }
-        let parsed = match json::is_too_deep(header) {
-            true => Err(format!("it is nested over {} levels deep", json::MAX_DEPTH)),
-            false => serde_json::from_slice::<Jose>(header).map_err(|error| error.to_string()),
+        let limit = json::MAX_DEPTH;
+        let parsed = match (json::is_object(header), json::is_too_deep(header)) {
+            (_, true) => Err(format!("the header is nested over {limit} levels deep")),
+            (false, _) => Err("the header is no JSON object".into()),
+            (true, false) => serde_json::from_slice::<Jose>(header)
+                .map_err(|error| format!("the header is no JSON object with an alg: {error}")),
         };
-        let jose = parsed.map_err(|why| format!("the header is no JSON object with an alg: {why}"));
-        let jose = self.keep(jose)?;
+        let jose = self.keep(parsed)?;
         if jose.crit {
             let why = "the header has crit: extensions that must be understood are not";
             self.refusals.push(why.into());
