@@ -117,13 +117,13 @@ impl<'a> Reader<'a> {
         ) else {
             return Ok(None);
         };
-        Origins::parse(list).map(Some).map_err(|entry| {
-            ConfigError::Setting(format!(
-                "{} has {entry:?}, which no page can match; use origins such as \
-                 https://app.example.com or https://*.example.com, or leave it empty to allow any",
-                given.name
-            ))
-        })
+        match Origins::parse(list) {
+            Ok(origins) => Ok(Some(origins).filter(|origins| !origins.is_empty())),
+            Err(dud) => {
+                let name = &given.name;
+                Err(ConfigError::Setting(format!("{name} has {dud}")))
+            }
+        }
     }
 
     pub fn log_level(&self) -> Result<LevelFilter, ConfigError> {

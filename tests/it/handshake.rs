@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 
 use crate::support::http::Response;
+use crate::support::process::Launch;
 use crate::support::raw::{HANDSHAKE, RawSocket, TEXT, event, masked};
 use crate::support::server::Server;
 use crate::support::subscriber::Subscriber;
@@ -263,6 +264,62 @@ fn listed_origins_pass_and_others_are_403() {
             "example.com",
         ],
     );
+}
+
+#[test]
+fn origins_are_taken_as_a_browser_sends_them() {
+    expect_origins(
+        "https://A.example/, https://b.example:443,http://c.example:80/,https://*.d.example:443, file:///",
+        &[
+            "https://a.example",
+            "https://b.example",
+            "http://c.example",
+            "https://www.d.example",
+            "file://",
+        ],
+        &[
+            "http://a.example",
+            "https://b.example:8443",
+            "http://c.example:8080",
+            "https://www.d.example:8443",
+            "null",
+        ],
+    );
+}
+
+#[test]
+fn list_without_an_origin_is_no_list() {
+    expect_origins(" , ,", &["https://a.example", "null"], &[]);
+}
+
+#[test]
+fn origin_that_no_page_has_is_refused_with_its_cure() {
+    for (entry, cure) in [
+        ("*", "leave it empty to allow any"),
+        ("app.example", "use origins such as"),
+        (
+            "https://app.example/chat",
+            "more than a scheme, a host and a port",
+        ),
+        (
+            "https://a.example https://b.example",
+            "separate origins with commas",
+        ),
+        (
+            "https://a.example;https://b.example",
+            "separate origins with commas",
+        ),
+        ("'https://a.example'", "leave the quotes out"),
+        ("https://bücher.example", "punycode"),
+        ("https://*:443", "leave it out too"),
+    ] {
+        let list = format!("https://good.example, {entry}");
+        let words = ["BIFROST_ALLOWED_ORIGINS has", entry, cure];
+        for command in ["serve", "check"] {
+            let launch = Launch::serve().env("BIFROST_ALLOWED_ORIGINS", &list);
+            launch.args(&[command]).run().expect_refusal(2, &words);
+        }
+    }
 }
 
 #[test]

@@ -28,8 +28,10 @@ pub fn check(data: &[u8]) {
             .is_none_or(|most| (1..=1_000_000).contains(&most))
     );
     assert!(config.secret.size() >= 32);
+    let list = text(&variables, "BIFROST_ALLOWED_ORIGINS").unwrap_or_default();
+    let is_blank = |c: char| c == ',' || c.is_whitespace();
+    assert_eq!(config.allowed_origins.is_none(), list.chars().all(is_blank));
     if let Some(allowed) = &config.allowed_origins {
-        let list = text(&variables, "BIFROST_ALLOWED_ORIGINS").expect("it was parsed");
         for origin in origins {
             check_origin(allowed, list, &String::from_utf8_lossy(origin));
         }
@@ -154,9 +156,25 @@ fn check_origin(allowed: &Origins, list: &str, origin: &str) {
         .map(str::trim)
         .filter(|entry| !entry.is_empty());
     let expected = entries
-        .map(lower)
+        .map(|entry| lower(without_what_goes_without_saying(entry)))
         .any(|pattern| is_match(&pattern, &origin_text));
     assert_eq!(allowed.allow(origin), expected, "{origin:?} in {list:?}");
+}
+
+/// The entry has been accepted before: a slash behind the host can only be one at its end.
+fn without_what_goes_without_saying(entry: &str) -> &str {
+    let slashes = entry.matches('/').count();
+    let entry = match slashes {
+        3 => entry.strip_suffix('/').expect("it has no path"),
+        _ => entry,
+    };
+    let scheme = entry.split(':').next().unwrap_or_default();
+    let port = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return entry,
+    };
+    entry.strip_suffix(port).unwrap_or(entry)
 }
 
 /// Row by row: which beginnings of `text` the pattern so far can stand for.
