@@ -7,20 +7,24 @@ use log::warn;
 use serde::Serialize;
 use tiny_http::Method;
 
-use crate::broadcast;
+use crate::broadcast::{self, Refused};
 use crate::config::Origins;
 use crate::connections::Connections;
-use crate::counts::{self, BroadcastResult, Obstacle};
+use crate::counts::{self, AuthFailure, BroadcastResult, Label, Obstacle};
 use crate::demo::Demo;
 use crate::handshake;
-use crate::http::{Refusal, Reply, Request};
+use crate::http::{Head, Refusal, Reply, Request};
 use crate::log::Throttle;
 use crate::outbox::QueueTotal;
 use crate::registry::Registry;
 use crate::stop::Stop;
 use crate::token::{Algorithm, Secret, Verifier};
 
+/// What is shown of an origin, which may be as long as a head, in characters.
+const SHOWN_OF_ORIGIN: usize = 100;
+
 static REFUSED_BROADCASTS: Throttle = Throttle::new();
+static REFUSED_ORIGINS: Throttle = Throttle::new();
 
 /// What stands at the front door.
 #[derive(Debug, Clone)]
@@ -125,14 +129,9 @@ impl Routes {
     fn broadcast(&self, request: &Request) -> Reply {
         let began = Instant::now(); // the request is there whole
         let outcome = broadcast::post(request, &self.verifier, &self.registry);
-        let reply = outcome.unwrap_or_else(|refusal| {
-            if let Some(suppressed) = REFUSED_BROADCASTS.pass() {
-                let (status, reason) = (refusal.status, &refusal.sentence);
-                warn!(
-                    "broadcast refused status={status} reason={reason:?} suppressed={suppressed}"
-                );
-            }
-            refusal.into()
+        let reply = outcome.unwrap_or_else(|refused| {
+            note_broadcast(&refused);
+            refused.refusal.into()
         });
         counts::BROADCASTS.add_one(BroadcastResult::of(reply.status()));
         counts::BROADCAST_DURATION.observe(began.elapsed());
@@ -144,7 +143,10 @@ impl Routes {
             Ok(accepted) => accepted,
             Err(reply) => {
                 counts::REJECTIONS.add_one(match reply.status() {
-                    403 => Obstacle::Origin,
+                    403 => {
+                        self.note_origin(&request.head);
+                        Obstacle::Origin
+                    }
                     _ => Obstacle::Handshake,
                 });
                 return Answer::Reply(reply);
@@ -160,6 +162,21 @@ impl Routes {
                 refuse(Obstacle::Full, "the server is full; try again later")
             }
             () => Answer::Subscribe(accepted),
+        }
+    }
+
+    /// Names the page that was turned away. The text is the client's, so it is cut and escaped.
+    fn note_origin(&self, head: &Head) {
+        let is_foreign = |origin: &&str| self.origins.as_ref().is_some_and(|o| !o.allow(origin));
+        let Some(origin) = head.values("Origin").find(is_foreign) else {
+            return;
+        };
+        if let Some(suppressed) = REFUSED_ORIGINS.pass() {
+            let shown: String = origin.chars().take(SHOWN_OF_ORIGIN).collect();
+            warn!(
+                "subscriber refused status=403 origin={shown:?} \
+                 reason=\"not in BIFROST_ALLOWED_ORIGINS\" suppressed={suppressed}"
+            );
         }
     }
 
@@ -203,6 +220,18 @@ impl Routes {
             Front::Welcome => Reply::page(include_str!("pages/welcome.html")),
         }
     }
+}
+
+fn note_broadcast(refused: &Refused) {
+    let Some(suppressed) = REFUSED_BROADCASTS.pass() else {
+        return;
+    };
+    let Refused { refusal, token } = refused;
+    let (status, reason) = (refusal.status, &refusal.sentence);
+    let token = token.map_or_else(String::new, |rejection| {
+        format!(" token={}", AuthFailure::from(rejection).name())
+    });
+    warn!("broadcast refused status={status} reason={reason:?}{token} suppressed={suppressed}");
 }
 
 fn answer_in_demo(demo: &Demo, request: &Request) -> Reply {

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
 
-use crate::counts::CloseCode;
+use crate::counts::{AuthFailure, CloseCode};
 use crate::frame;
 use crate::outbox::{Backlog, Outbox, Verdict};
 use crate::socket::{Socket, wait};
@@ -40,6 +40,8 @@ pub enum Ending {
     TooSlow,
     /// No good token came in time.
     AuthTimedOut,
+    /// A token was shown that is not taken. Why, the log alone is told.
+    NotAuthorized(AuthFailure),
     /// The server stops.
     Stopping,
     /// It broke the protocol; no further frame can be made out.
@@ -69,7 +71,7 @@ impl Ending {
             Ending::AuthTimedOut => "auth_timed_out",
             Ending::Stopping => "stopping",
             Ending::Broken(_) => "broken",
-            Ending::Rejected(_) => "rejected",
+            Ending::NotAuthorized(_) | Ending::Rejected(_) => "rejected",
         }
     }
 
@@ -81,6 +83,7 @@ impl Ending {
             }
             Ending::TooSlow => (1013, "Too slow"),
             Ending::AuthTimedOut => (4002, "Authentication timed out"),
+            Ending::NotAuthorized(_) => (4001, "Not Authorized!"),
             Ending::Stopping => (1012, "Service restart"),
             Ending::Broken(farewell) | Ending::Rejected(farewell) => return Some(farewell),
         };

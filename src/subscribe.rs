@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::addresses::{Stay, TooMany};
 use crate::channel::{self, Fault};
 use crate::connections::Slot;
-use crate::counts::{self, AuthFailure, CloseCode, Obstacle};
+use crate::counts::{self, AuthFailure, CloseCode, Label, Obstacle};
 use crate::event::{self, Event};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Conversation, Head, Refusal, Reply};
@@ -36,10 +36,6 @@ pub const MAX_CHANNELS: usize = 128;
 /// Stack of a thread that waits, in bytes, of which it touches about 8 KiB.
 pub const STACK_SIZE: usize = 64 * 1024;
 
-const NOT_AUTHORIZED: Farewell = Farewell {
-    code: 4001,
-    reason: "Not Authorized!",
-};
 const TOO_MANY_CHANNELS: Farewell = Farewell {
     code: 1008,
     reason: "More than 128 channels",
@@ -293,10 +289,12 @@ impl Subscriber {
     }
 }
 
-/// What a token that is not taken means for the connection; why is counted, and never told.
+/// What a token that is not taken means for the connection; why is counted and logged, and
+/// never told.
 fn reject(reason: impl Into<AuthFailure>) -> Ending {
-    counts::AUTH_FAILURES.add_one(reason.into());
-    Ending::Rejected(NOT_AUTHORIZED)
+    let reason = reason.into();
+    counts::AUTH_FAILURES.add_one(reason);
+    Ending::NotAuthorized(reason)
 }
 
 /// What an operator wants counted, and to see without asking, but not once per connection.
@@ -304,9 +302,10 @@ fn note_ending(id: u64, ending: Ending) {
     match ending {
         Ending::AuthTimedOut => counts::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
         Ending::Silent => counts::SILENT_SUBSCRIBERS_CUT.add_one(),
-        Ending::Rejected(NOT_AUTHORIZED) => {
+        Ending::NotAuthorized(reason) => {
             if let Some(suppressed) = REFUSED_TOKENS.pass() {
-                info!("token refused conn={id} code=4001 suppressed={suppressed}");
+                let reason = reason.name();
+                info!("token refused conn={id} code=4001 reason={reason} suppressed={suppressed}");
             }
         }
         Ending::TooSlow | Ending::Stalled => {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Broadcast, not_json, reject};
+use super::{Broadcast, Refused, not_json, reject};
 use crate::grant::Grant;
 use crate::http::{Head, Refusal, Request};
 use crate::json;
@@ -36,15 +36,22 @@ pub fn read(
     request: &Request,
     verifier: &Verifier,
     otherwise: Refusal,
-) -> Result<Vec<Broadcast>, Refusal> {
+) -> Result<Vec<Broadcast>, Refused> {
     let body = request.body.trim_ascii();
     let Some(token) = bearer(&request.head)? else {
         return Err(match is_for_us(body) {
             true => no_token(),
             false => otherwise,
-        });
+        }
+        .into());
     };
-    let bad = |rejection| reject(rejection, 401).with_challenge(BAD_TOKEN);
+    let bad = |rejection| {
+        let Refused { refusal, token } = reject(rejection, 401);
+        Refused {
+            refusal: refusal.with_challenge(BAD_TOKEN),
+            token,
+        }
+    };
     let verified = verifier.verify(token).map_err(bad)?;
     let claims = verified.claims(SystemTime::now()).map_err(bad)?;
     let grant = Grant::read(claims.broadcast)
@@ -54,7 +61,9 @@ pub fn read(
         None => Ok(broadcasts),
         Some(Broadcast { channel, .. }) => {
             let sentence = format!("token does not allow channel {channel:?}");
-            Err(Refusal::new(403, sentence).with_challenge(OTHER_CHANNELS))
+            Err(Refusal::new(403, sentence)
+                .with_challenge(OTHER_CHANNELS)
+                .into())
         }
     }
 }

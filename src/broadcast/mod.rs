@@ -25,6 +25,24 @@ struct Sent {
     deliveries: usize,
 }
 
+/// Why nothing was sent.
+#[derive(Debug)]
+pub struct Refused {
+    /// What the sender is told.
+    pub refusal: Refusal,
+    /// What is wrong with the token, if that is it; only for the log.
+    pub token: Option<Rejection>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused {
+            refusal,
+            token: None,
+        }
+    }
+}
+
 /// A message on its way to a channel, ready for the wire.
 struct Broadcast {
     channel: String,
@@ -36,11 +54,11 @@ struct Broadcast {
 /// # Errors
 /// A refusal whose sentence says what is wrong: 400; or, without a token in the body, 401
 /// when the header has no good one and 403 when it is not good for the channel (RFC 6750 §3.1).
-pub fn post(request: &Request, verifier: &Verifier, registry: &Registry) -> Result<Reply, Refusal> {
+pub fn post(request: &Request, verifier: &Verifier, registry: &Registry) -> Result<Reply, Refused> {
     let send = |broadcast: &Broadcast| registry.broadcast(&broadcast.channel, &broadcast.frame);
     let deliveries = match signed::find_token(request) {
         Ok(token) => send(&signed::read(&token, verifier)?),
-        Err(no_token) if no_token.is_final => return Err(no_token.refusal),
+        Err(no_token) if no_token.is_final => return Err(no_token.refusal.into()),
         Err(no_token) => granted::read(request, verifier, no_token.refusal)?
             .iter()
             .map(send)
@@ -77,14 +95,18 @@ impl Broadcast {
 }
 
 /// What a token that is not taken is answered, and counted; `status` depends on where it was.
-fn reject(rejection: Rejection, status: u16) -> Refusal {
+fn reject(rejection: Rejection, status: u16) -> Refused {
     counts::AUTH_FAILURES.add_one(rejection.into());
-    match rejection {
+    let refusal = match rejection {
         Rejection::TooDeep => Refusal::new(
             status,
             format!("claims are nested over {} levels deep", json::MAX_DEPTH),
         ),
         _ => Refusal::new(status, "Bad signature"), // never told apart
+    };
+    Refused {
+        refusal,
+        token: Some(rejection),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Broadcast, granted, not_json, reject};
+use super::{Broadcast, Refused, granted, not_json, reject};
 use crate::http::{Refusal, Request};
 use crate::json::{self, Text};
 use crate::token::Verifier;
@@ -40,14 +40,15 @@ impl NoToken {
 ///
 /// # Errors
 /// A refusal with 400.
-pub fn read(token: &str, verifier: &Verifier) -> Result<Broadcast, Refusal> {
+pub fn read(token: &str, verifier: &Verifier) -> Result<Broadcast, Refused> {
     let verified = verifier
         .verify(token)
         .map_err(|rejection| reject(rejection, 400))?;
     let claims = verified
         .claims(SystemTime::now())
         .map_err(|rejection| reject(rejection, 400))?;
-    Broadcast::new(claims.channel, claims.message).map_err(|sentence| Refusal::new(400, sentence))
+    Broadcast::new(claims.channel, claims.message)
+        .map_err(|sentence| Refusal::new(400, sentence).into())
 }
 
 /// The token in a JSON body; or, when the body is declared a form and is not a JSON

@@ -1,15 +1,17 @@
 //! What the log says, and what it must never say.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
+use jsonwebtoken::Algorithm;
 use rustix::process::Signal;
 
 use crate::support::eventually;
 use crate::support::http::Http;
 use crate::support::process::Launch;
-use crate::support::raw::TEXT;
+use crate::support::raw::{HANDSHAKE, TEXT};
 use crate::support::server::Server;
-use crate::support::token::{self, SECRET, sign};
+use crate::support::token::{self, SECRET, now, sign, sign_parts, sign_with};
 
 #[test]
 fn log_never_shows_a_secret_a_token_or_a_payload() {
@@ -76,6 +78,153 @@ fn log_never_shows_a_secret_a_token_or_a_payload() {
             "the log shows {forbidden:?}:\n{log}"
         );
     }
+}
+
+/// The first line of the log that has `event`, from there on.
+fn line(server: &Server, event: &str) -> String {
+    let from = |line: &str| line.find(event).map(|at| line[at..].to_owned());
+    server.stderr.wait_for(event, from)
+}
+
+/// Tokens that are refused, with the reason: good for subscribing and broadcasting otherwise.
+fn refused_tokens() -> [(&'static str, String); 7] {
+    const CLAIMS: &str =
+        r#""channels":["a"],"channel":"a","message":{"x":"marker-of-the-payload"}"#;
+    let good = format!("{{{CLAIMS}}}");
+    let with = |more: String| sign(&format!("{{{CLAIMS},{more}}}"));
+    let deep = format!(r#""x":{}{}"#, "[".repeat(128), "]".repeat(128));
+    let (secret, algorithm) = (SECRET.as_bytes(), Algorithm::HS512);
+    [
+        (
+            "malformed",
+            sign_parts("{}", good.as_bytes(), secret, algorithm),
+        ),
+        ("algorithm", sign_with(Algorithm::HS256, secret, &good)),
+        ("signature", sign_with(algorithm, b"another-secret", &good)),
+        ("claims", with(r#""exp":"soon""#.into())),
+        ("too_deep", with(deep)),
+        ("expired", with(r#""exp":1"#.into())),
+        (
+            "not_yet_valid",
+            with(format!(r#""nbf":{}"#, now() + 10_000)),
+        ),
+    ]
+}
+
+#[test]
+fn refused_tokens_are_logged_with_the_reason_that_nobody_else_is_told() {
+    for (reason, token) in refused_tokens() {
+        let mut server = Server::start(); // of each kind of line, one a second comes through
+        let response = server.post_token(&token);
+        let told = match reason {
+            "too_deep" => "claims are nested over 128 levels deep",
+            _ => "Bad signature",
+        };
+        response.expect_json(400, &format!(r#"{{"error":"{told}"}}"#));
+        let mut mallory = server.connect();
+        mallory.authenticate(&token);
+        mallory.expect_close(4001, "Not Authorized!");
+        assert_eq!(
+            line(&server, "broadcast refused"),
+            format!("broadcast refused status=400 reason={told:?} token={reason} suppressed=0")
+        );
+        let refused = line(&server, "token refused conn=");
+        let end = format!(" code=4001 reason={reason} suppressed=0");
+        assert!(refused.ends_with(&end), "{refused}");
+        server.signal(Signal::TERM);
+        server.wait();
+        let log = server.stderr.all();
+        let parts = token.split('.').skip(1);
+        for forbidden in parts.chain([SECRET, "another-secret", "marker-of-the-payload"]) {
+            assert!(!log.contains(forbidden), "{forbidden:?} in:\n{log}");
+        }
+    }
+}
+
+#[test]
+fn refused_publisher_tokens_are_logged_with_their_reason() {
+    let server = Server::start();
+    let token = sign(r#"{"broadcast":["*"],"exp":1}"#);
+    let body = r#"{"channel":"a","message":{}}"#;
+    let request = format!(
+        "POST /broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    server
+        .ask(request)
+        .expect_json(401, r#"{"error":"Bad signature"}"#);
+    assert_eq!(
+        line(&server, "broadcast refused"),
+        r#"broadcast refused status=401 reason="Bad signature" token=expired suppressed=0"#
+    );
+}
+
+#[test]
+fn what_is_wrong_beside_the_token_is_not_laid_to_it() {
+    let server = Server::start();
+    server.post_token(&sign("{}")).expect_error(400);
+    assert_eq!(
+        line(&server, "broadcast refused"),
+        r#"broadcast refused status=400 reason="channel is missing" suppressed=0"#
+    );
+    let mut mallory = server.connect();
+    mallory.authenticate(&sign(r#"{"channel":"a"}"#));
+    mallory.expect_close(4001, "Not Authorized!");
+    let refused = line(&server, "token refused");
+    assert!(
+        refused.ends_with(" code=4001 reason=channels suppressed=0"),
+        "{refused}"
+    );
+}
+
+/// The status of a handshake from this origin.
+fn status_from(server: &Server, origin: &str) -> u16 {
+    let handshake = HANDSHAKE.replace("Host: x", &format!("Host: x\r\nOrigin: {origin}"));
+    server.ask(handshake).status
+}
+
+#[test]
+fn origin_that_is_not_allowed_is_logged() {
+    let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.example")]);
+    assert_eq!(status_from(&server, "https://a.example"), 101);
+    assert_eq!(status_from(&server, "https://b.example"), 403);
+    let refused = server.stderr.wait_for("subscriber refused", |line| {
+        line.contains("subscriber refused").then(|| line.to_owned())
+    });
+    let expected = " WARN subscriber refused status=403 origin=\"https://b.example\" \
+                    reason=\"not in BIFROST_ALLOWED_ORIGINS\" suppressed=0";
+    assert!(refused.ends_with(expected), "{refused}");
+}
+
+#[test]
+fn origin_in_the_log_forges_nothing_and_is_cut() {
+    let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.example")]);
+    let forged = format!("x\" suppressed=7\tERROR panic\\{}", "y".repeat(4000));
+    assert_eq!(status_from(&server, &forged), 403);
+    let refused = line(&server, "subscriber refused");
+    let start = "subscriber refused status=403 origin=\"x\\\" suppressed=7\\tERROR panic\\\\yyy";
+    assert!(refused.starts_with(start), "{refused}");
+    assert_eq!(
+        refused.matches('y').count(),
+        100 - "x\" suppressed=7\tERROR panic\\".len()
+    );
+    assert!(refused.ends_with(" suppressed=0"), "{refused}");
+}
+
+#[test]
+fn flood_of_foreign_pages_is_a_line_a_second() {
+    let mut server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.example")]);
+    let (started, pages) = (Instant::now(), 200);
+    for _ in 0..pages {
+        assert_eq!(status_from(&server, "https://b.example"), 403);
+    }
+    let seconds = started.elapsed().as_secs();
+    server.signal(Signal::TERM);
+    server.wait();
+    let log = server.stderr.all();
+    let lines = log.matches("subscriber refused").count() as u64;
+    assert!((1..=2 + seconds).contains(&lines), "{lines} lines:\n{log}");
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Audience {
 
     fn check(&self, request: &Request, post: &Post<'_>, grant: Option<&[u8]>) {
         let answer = broadcast::post(request, &application::verifier(), &self.registry);
-        let answer = answer.unwrap_or_else(Reply::from);
+        let answer = answer.unwrap_or_else(|refused| Reply::from(refused.refusal));
         let (status, body) = read(&answer.encode(&request.head, Persistence::KeepAlive));
         let heard = self.hear();
         match status {
