@@ -8,6 +8,7 @@ mod describe;
 mod keys;
 mod memory;
 mod networks;
+mod oddities;
 mod origins;
 mod reader;
 #[cfg(test)]
@@ -174,10 +175,14 @@ impl Config {
         let is_same = self.previous_secret.as_ref() == Some(&self.secret);
         let short = (size < GOOD_SECRET).then_some(short);
         let same = is_same.then(|| same.to_owned());
+        let odd = oddities::of(&self.secret, "the secret");
+        let previous = self.previous_secret.iter().filter(|_| !is_same);
+        let odd_previous = previous.flat_map(|s| oddities::of(s, "the previous secret"));
         let unknown = self.unknown.iter();
         let unknown = unknown
             .map(|name| format!("{name} is set, but is no setting; see bifrost serve --help"));
-        short.into_iter().chain(same).chain(unknown).collect()
+        let of_secrets = short.into_iter().chain(same).chain(odd).chain(odd_previous);
+        of_secrets.chain(unknown).collect()
     }
 }
 

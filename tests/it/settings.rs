@@ -432,6 +432,44 @@ fn secret_under_64_bytes_is_a_warning() {
 }
 
 #[test]
+fn what_was_left_on_a_secret_is_a_warning_and_part_of_it() {
+    let quoted = format!("\"{SECRET}\"");
+    let marked = format!("\u{FEFF}{SECRET} \n\n");
+    let launch = |command: &str| {
+        let launch = Launch::serve().args(&[command]).without("JWT_SECRET");
+        let launch = launch
+            .file("secret", &marked)
+            .env("JWT_SECRET_FILE", "secret");
+        launch.env("JWT_SECRET_PREVIOUS", &quoted)
+    };
+    let expected = [
+        "the secret begins with a byte order mark, which is part of it; is that meant?",
+        "the secret ends with white space, which is part of it; is that meant?",
+        "the previous secret begins and ends with a quote, which is part of it; is that meant?",
+    ];
+    let server = launch("serve").start();
+    let warnings = warnings(&server);
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for (warning, sentence) in warnings.iter().zip(expected) {
+        assert!(warning.ends_with(&format!(" WARN {sentence}")), "{warning}");
+        assert!(!warning.contains(SECRET));
+    }
+    let kept = marked.strip_suffix('\n').expect("a newline");
+    for secret in [kept, &quoted] {
+        let claims = publish_claims("a", "{}");
+        let token = sign_with(Algorithm::HS512, secret.as_bytes(), &claims);
+        assert_eq!(deliveries(&server.post_token(&token)), 0);
+    }
+    let checked = launch("check").run();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for sentence in expected {
+        let warning = format!("warning: {sentence}\n");
+        assert!(checked.stderr.contains(&warning), "{checked:?}");
+    }
+    assert!(!checked.stderr.contains(SECRET) && !checked.stdout.contains(SECRET));
+}
+
+#[test]
 fn secret_is_counted_and_used_as_bytes() {
     let wide = "é".repeat(16);
     let server = Server::with(&[("JWT_SECRET", &wide)]);
