@@ -6,6 +6,7 @@
 mod changes;
 mod describe;
 mod keys;
+mod listeners;
 mod memory;
 mod networks;
 mod oddities;
@@ -125,8 +126,29 @@ impl Config {
     ///
     /// # Errors
     /// The first setting that is wrong, in one sentence that names it, its value unless it
-    /// is a secret, and what it may be.
+    /// is a secret, and what it may be. Or two that don't go together.
     pub fn from_variables(variables: &Variables) -> Result<Config, ConfigError> {
+        let config = Config::from_each(variables)?;
+        let Config { host, port, .. } = &config;
+        match config.metrics_addr {
+            Some(address) if listeners::meet(host, *port, address) => {
+                let name = |variable| Reader(variables).name(variable);
+                Err(ConfigError::Setting(format!(
+                    "{} is {address}, where {} {host:?} with {} {port} listens; use another port",
+                    name("BIFROST_METRICS_ADDR"),
+                    name("HOST"),
+                    name("PORT"),
+                )))
+            }
+            _ => Ok(config),
+        }
+    }
+
+    /// Checks each of the variables by itself, so that some can be left out.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn from_each(variables: &Variables) -> Result<Config, ConfigError> {
         let read = Reader(variables);
         Ok(Config {
             algorithm: read.one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")?,
@@ -230,6 +252,9 @@ mod tests {
         );
         for (name, value) in [
             ("HOST", "not a host"),
+            ("HOST", "127.0.0.1:3000"),
+            ("HOST", "[::1]:3000"),
+            ("HOST", "a:b"),
             ("BIFROST_METRICS_ADDR", "127.0.0.1"),
             ("BIFROST_METRICS_ADDR", "localhost:9464"),
             ("BIFROST_METRICS_ADDR", "::1:65536"),
@@ -249,6 +274,20 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn two_listeners_need_two_places() {
+        let metrics = ("BIFROST_METRICS_ADDR", "127.0.0.1:3000");
+        assert_eq!(
+            message(config(&[metrics])),
+            "BIFROST_METRICS_ADDR is 127.0.0.1:3000, where HOST \"0.0.0.0\" with PORT 3000 listens; \
+             use another port"
+        );
+        assert!(config(&[metrics, ("PORT", "3001")]).is_ok());
+        assert!(config(&[metrics, ("HOST", "127.0.0.2")]).is_ok());
+        let all = variables(&[("JWT_SECRET", SECRET), metrics]);
+        assert!(Config::from_each(&all).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{ConfigError, Given, Networks, Origins, Variables, units};
+use super::{ConfigError, Given, Networks, Origins, Variables, listeners, units};
 use crate::token::Secret;
 
 /// Shorter secrets are refused, in bytes: HMAC keys should be as long as the shortest
@@ -63,14 +63,25 @@ impl<'a> Reader<'a> {
     }
 
     pub fn host(&self) -> Result<String, ConfigError> {
-        let is_part_of_a_name = |c: char| c.is_alphanumeric() || "-._:%[]".contains(c);
-        let parse = |text: &str| text.chars().all(is_part_of_a_name).then(|| text.to_owned());
-        let host = self.parsed(
-            "HOST",
-            "an address such as 127.0.0.1 or ::, or a name",
-            parse,
-        )?;
-        Ok(host.unwrap_or_else(|| "0.0.0.0".into()))
+        let (Some(host), Some(given)) = (self.text("HOST")?, self.given("HOST")) else {
+            return Ok("0.0.0.0".into());
+        };
+        match () {
+            () if listeners::is_host(host) => Ok(host.to_owned()),
+            () if listeners::has_port(host) => Err(ConfigError::Setting(format!(
+                "{} is {host:?}, which has a port in it; give that as PORT",
+                given.name
+            ))),
+            () => Err(wrong(
+                given,
+                "an address such as 127.0.0.1 or ::, or a name",
+            )),
+        }
+    }
+
+    /// The name by which a setting was given; that of the variable if it was not.
+    pub fn name(&self, variable: &'static str) -> &'a str {
+        self.given(variable).map_or(variable, |given| &given.name)
     }
 
     pub fn duration(&self, variable: &str, default: u64) -> Result<Duration, ConfigError> {

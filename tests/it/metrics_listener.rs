@@ -279,6 +279,37 @@ fn address_that_can_not_be_had_stops_the_start() {
 }
 
 #[test]
+fn address_of_the_server_itself_stops_the_start() {
+    for (host, metrics) in [
+        ("127.0.0.1", "127.0.0.1:4321"),
+        ("0.0.0.0", "127.0.0.1:4321"),
+        ("127.0.0.1", "0.0.0.0:4321"),
+        ("::", "127.0.0.1:4321"),
+        ("[::1]", "[::1]:4321"),
+    ] {
+        let sentence = format!(
+            "BIFROST_METRICS_ADDR is {metrics}, where HOST {host:?} with --port 4321 listens"
+        );
+        for command in ["serve", "check"] {
+            let launch = Launch::serve().env("HOST", host).env(ANYWHERE.0, metrics);
+            let outcome = launch.args(&[command, "--port", "4321"]).run();
+            outcome.expect_refusal(2, &[&sentence, "use another port"]);
+            assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn settings_are_not_said_to_meet_where_others_are_wrong() {
+    let launch = Launch::serve()
+        .env("PORT", "4321")
+        .env(ANYWHERE.0, "127.0.0.1:3000");
+    let outcome = launch.env("BIFROST_QUEUE", "lots").args(&["check"]).run();
+    outcome.expect_refusal(2, &["BIFROST_QUEUE"]);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+}
+
+#[test]
 fn check_says_where_metrics_are() {
     let check = || Launch::serve().args(&["check"]);
     for (launch, value) in [

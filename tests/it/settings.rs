@@ -340,6 +340,9 @@ fn ipv6_works() {
         println!("skipped: this machine has no IPv6 loopback ({error})");
         return;
     }
+    for host in ["[::1]", "::"] {
+        assert!(Server::with(&[("HOST", host)]).address.is_ipv6());
+    }
     let server = Server::with(&[("HOST", "::1")]);
     assert!(server.address.is_ipv6());
     let mut alice = server.subscriber(&["a"]);
@@ -371,6 +374,17 @@ fn host_that_is_none_is_refused() {
     let outcome = Launch::serve().env("HOST", "not a host").run();
     assert!(matches!(outcome.code, Some(1 | 2)), "{outcome:?}");
     assert!(outcome.stderr.contains("not a host"), "{outcome:?}");
+}
+
+#[test]
+fn host_with_a_port_is_refused_with_its_cure() {
+    for host in ["127.0.0.1:3000", "localhost:3000", "[::1]:3000"] {
+        let words = [host, "which has a port in it; give that as PORT"];
+        for command in ["serve", "check"] {
+            let launch = Launch::serve().env("HOST", host).args(&[command]);
+            launch.run().expect_refusal(2, &words);
+        }
+    }
 }
 
 #[test]
