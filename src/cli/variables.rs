@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use clap::ArgMatches;
 
 use crate::config::{ConfigError, Given, SETTINGS, Setting, URL, Variables};
 
 const ENV_FILE: &str = ".env";
+/// What some editors begin a file with (Unicode 16.0 §23.8). It is no part of the first name.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What a name from that file has behind it in messages.
 const ENV_FILE_SUFFIX: &str = " (in .env)";
 /// Where a value was found that was given as a flag.
@@ -96,16 +98,15 @@ pub fn unknown() -> Result<Vec<String>, ConfigError> {
 }
 
 fn read_env_file() -> Result<HashMap<String, String>, ConfigError> {
-    let lines = match dotenvy::from_path_iter(ENV_FILE) {
-        Ok(lines) => lines,
-        Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {
-            return Ok(HashMap::new());
-        }
-        Err(_) => return Err(ConfigError::File(format!("{ENV_FILE} can't be read"))),
+    let bytes = match std::fs::read(ENV_FILE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(failed(&error)),
     };
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     let mut read = HashMap::new();
     let mut last = None;
-    for line in lines {
+    for line in dotenvy::from_read_iter(text) {
         let (name, value) = line.map_err(|error| unreadable(&error, last.as_deref()))?;
         last = Some(name.clone());
         read.insert(name, value);
@@ -113,10 +114,14 @@ fn read_env_file() -> Result<HashMap<String, String>, ConfigError> {
     Ok(read)
 }
 
+fn failed(error: &io::Error) -> ConfigError {
+    ConfigError::File(format!("{ENV_FILE} can't be read: {error}"))
+}
+
 /// What is wrong with a line. It is not shown, but where it is: it may hold the secret.
 fn unreadable(error: &dotenvy::Error, last: Option<&str>) -> ConfigError {
     if let dotenvy::Error::Io(error) = error {
-        return ConfigError::File(format!("{ENV_FILE} can't be read: {error}"));
+        return failed(error);
     }
     let place = last.map_or_else(String::new, |name| format!(" after that of {name}"));
     ConfigError::Setting(format!(

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
 
 use jsonwebtoken::Algorithm;
 
@@ -612,6 +613,43 @@ fn each_algorithm_accepts_itself_alone() {
             } else {
                 alice.expect_close(4001, "Not Authorized!");
             }
+        }
+    }
+}
+
+#[test]
+fn byte_order_mark_of_dotenv_is_no_part_of_the_first_name() {
+    let dotenv = format!("\u{FEFF}JWT_SECRET={SECRET}\nHOST=127.0.0.1\nPORT=0\n");
+    let server = Launch::bare().dotenv(&dotenv).start();
+    assert_eq!(server.broadcast("a", "{}"), 0);
+    let empty = Launch::serve().dotenv("\u{FEFF}");
+    assert_eq!(empty.args(&["check"]).run().code, Some(0));
+}
+
+#[test]
+fn dotenv_that_can_not_be_read_is_named_with_the_reason() {
+    let loops = |command: &str| {
+        let launch = Launch::serve().args(&[command]);
+        symlink(".env", launch.directory().join(".env")).expect("make a link");
+        launch
+    };
+    let is_directory = |command: &str| {
+        let launch = Launch::serve().args(&[command]);
+        std::fs::create_dir(launch.directory().join(".env")).expect("create a directory");
+        launch
+    };
+    let is_binary = |command: &str| {
+        let launch = Launch::serve().args(&[command]);
+        launch.file(".env", b"PORT=\xFF\n")
+    };
+    for command in ["serve", "check"] {
+        for (launch, reason) in [
+            (loops(command), "ymbolic link"),
+            (is_directory(command), "directory"),
+            (is_binary(command), "UTF-8"),
+        ] {
+            let outcome = launch.run();
+            outcome.expect_refusal(1, &["bifrost: .env can't be read: ", reason]);
         }
     }
 }
