@@ -33,7 +33,8 @@ Without a command, bifrost serves. Every setting is also an environment variable
 brackets; a flag wins over the environment, and that over a .env file in the working
 directory. The secret is never a flag: set JWT_SECRET, or JWT_SECRET_FILE, to what your
 application signs with; JWT_SECRET_PREVIOUS is the one before. BIFROST_URL tells the commands
-that speak to a server where it is. Times are written 500ms, 15s, 2m or 1h; sizes 4096, 64KiB or 1MiB.
+that speak to a server where it is. Times are written 500ms, 15s, 2m or 1h; sizes 4096,
+64KiB or 1MiB.
 
 Examples:
   bifrost demo                                   Try it, with no configuration
