@@ -14,6 +14,10 @@ use crate::line::Line;
 use crate::outbox::{Outbox, Push};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
+/// So many outboxes are fetched from memory together. Fewer than the processor has ways to
+/// wait for memory, and their lines are still in its nearest cache when they are written.
+const LOT: usize = 8;
+
 /// A handle on the registry; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Shared>);
@@ -146,10 +150,16 @@ impl Channel {
 impl Members {
     /// Hands over one frame, or several behind one another.
     fn fan_out(&self, frames: &Bytes) -> usize {
-        let outboxes = self.places.iter().filter_map(|place| place.outbox.as_ref());
-        outboxes
-            .filter(|outbox| outbox.push(frames) == Push::Taken)
-            .count()
+        let of_lot = |lot: &[Place]| {
+            let outboxes = || lot.iter().filter_map(|place| place.outbox.as_ref());
+            if lot.len() > 1 {
+                outboxes().for_each(Outbox::fetch);
+            }
+            outboxes()
+                .filter(|outbox| outbox.push(frames) == Push::Taken)
+                .count()
+        };
+        self.places.chunks(LOT).map(of_lot).sum()
     }
 
     fn join(&mut self, outbox: Outbox) -> u64 {

@@ -72,6 +72,12 @@ impl Outbox {
         self.0.push(frame)
     }
 
+    /// Brings what a push reads into the processor's cache. Before several pushes: it waits for
+    /// all of that at once, where each push would wait for its own.
+    pub fn fetch(&self) {
+        self.0.fetch();
+    }
+
     /// Takes no more frames; `last` goes out when nothing else waits. Only the first call counts.
     ///
     /// For the owner, who then resumes until the outbox is empty: a push that is being refused

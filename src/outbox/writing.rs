@@ -4,6 +4,7 @@
 //! Each function says what the others may be doing meanwhile; the models in `tests/model`
 //! try the orders in which they can meet.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -101,6 +102,12 @@ impl Shared {
             }
         }
         self.enqueue(frame)
+    }
+
+    /// See [`super::Outbox::fetch`].
+    pub fn fetch(&self) {
+        black_box(self.load.load(Ordering::Relaxed));
+        self.socket.fetch();
     }
 
     /// See [`super::Outbox::seal`].
