@@ -186,12 +186,25 @@ impl Conversation {
         }
         self.input.drain(..extent::empty_lines(&self.input));
         if self.input.is_empty() || self.input == b"\r" {
-            return (Instant::now() < self.deadline).then_some(());
+            return self.wait_no_longer();
         }
         self.limits = limits();
         self.decoder.set_max_body(self.limits.max_body);
         self.phase = Phase::UnderWay(self.guest.begin_work()?);
         self.deadline = Instant::now() + self.limits.request;
+        Some(())
+    }
+
+    /// What came was no beginning, and gives no new time. Nothing when there is none left.
+    fn wait_no_longer(&mut self) -> Option<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        if matches!(self.phase, Phase::Between) {
+            self.socket.limit_receiving(left).ok()?;
+            self.receive_limit = Some(left);
+        }
         Some(())
     }
 

@@ -227,10 +227,8 @@ fn names_a_version(head: &[u8]) -> bool {
         [_, _, version] => version.strip_prefix(b"HTTP/"),
         _ => None,
     };
-    version.is_some_and(|version| {
-        let mut digits = version.split(|&byte| byte == b'.').flatten();
-        !version.is_empty() && digits.all(u8::is_ascii_digit)
-    })
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    version.is_some_and(|version| version.split(|&byte| byte == b'.').all(is_number))
 }
 
 /// Nothing that is asked of a header has bytes outside ASCII: each is as wrong as a `?`.

@@ -91,6 +91,7 @@ fn what_two_parsers_could_read_differently_is_refused() {
         "GET /a b HTTP/1.1",
         "GET / HTTP/x",
         "GET / HTTP/",
+        "GET / HTTP/.",
         "GET / 1.1",
     ] {
         assert_eq!(status(&format!("{line}\r\nHost: x\r\n\r\n")), 400, "{line}");
