@@ -75,13 +75,17 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
 fn serve(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
 ) -> Result<(), Failure> {
-    let read = move || configured(&settings()?);
-    let config = read()?;
+    let variables = settings()?;
+    let config = configured(&variables)?;
     let wishes = prepare(&config)?;
     let listener = match inherit()? {
         Some(listener) => listener,
-        None => listen(&config)?,
+        None => {
+            config.check_listeners(&variables)?;
+            listen(&config)?
+        }
     };
+    let read = move || configured(&settings()?);
     run(listener, &config, Front::Welcome, wishes, read)
 }
 

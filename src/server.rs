@@ -57,11 +57,11 @@ pub fn run(
     let desk = House::metrics_desk(&house);
     let reception = Reception::new(STACK_SIZE, move |visitor| host.receive(visitor));
     let address = main.local_addr()?;
-    info!("listening addr={address}");
-    if let Some(metrics) = metrics {
-        info!("metrics listening addr={}", metrics.local_addr()?);
-        desk.open(metrics, STACK_SIZE)?;
-    }
+    let open = |metrics: Listener| {
+        let address = metrics.local_addr()?;
+        desk.open(metrics, STACK_SIZE).map(|()| address)
+    };
+    let metrics = metrics.map(open).transpose()?;
     pulse::start(
         notifier.clone(),
         address,
@@ -72,6 +72,10 @@ pub fn run(
     reload.start(config.clone(), notifier.clone(), stop.clone(), move |new| {
         heir.adopt(new)
     })?;
+    info!("listening addr={address}"); // when all is there that it needs
+    if let Some(address) = metrics {
+        info!("metrics listening addr={address}");
+    }
     let addresses = || house.addresses();
     accept::until_stopped(&main, &reception, &connections, addresses, stop);
     drop(main);

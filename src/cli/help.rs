@@ -12,7 +12,7 @@ Examples:
   JWT_SECRET=$(bifrost secret) bifrost serve     Serve on port 3000
   bifrost --port 8080 --jwt-secret-file secret   The same with flags
 
-Exit status: 0 after SIGTERM or SIGINT, 130 after a second Ctrl-C that does not wait for
+Exit status: 0 after SIGTERM or SIGINT, 130 after another Ctrl-C that does not wait for
 subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
 
 pub const DEMO: &str = "\
@@ -25,7 +25,7 @@ Examples:
   bifrost demo --port 8080
   JWT_SECRET=$(bifrost secret) bifrost demo      With a secret that other commands can share
 
-Exit status: 0 after SIGTERM or SIGINT, 130 after a second Ctrl-C that does not wait for
+Exit status: 0 after SIGTERM or SIGINT, 130 after another Ctrl-C that does not wait for
 subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
 
 pub const BIFROST: &str = "\
@@ -38,7 +38,7 @@ that speak to a server where it is. Times are written 500ms, 15s, 2m or 1h; size
 
 Examples:
   bifrost demo                                   Try it, with no configuration
-  echo JWT_SECRET=$(bifrost secret) > .env       A secret for the lines below, in this folder
+  [ -e .env ] || (umask 077; echo JWT_SECRET=$(bifrost secret) > .env)
   bifrost                                        Serve on port 3000
   bifrost listen news                            In another terminal: show what arrives
   bifrost broadcast news --event hi --data you   In a third: send something

@@ -94,6 +94,14 @@ pub fn unknown() -> Result<Vec<String>, ConfigError> {
         .collect();
     names.sort();
     names.dedup();
+    // Kubernetes gives those to every container beside a service named bifrost.
+    let is_linked = |name: &str| {
+        let ours = name.strip_prefix(PREFIX).unwrap_or(name);
+        ours.starts_with("SERVICE_") || ours == "PORT" || ours.starts_with("PORT_")
+    };
+    if names.iter().any(|name| name == "BIFROST_SERVICE_HOST") {
+        names.retain(|name| !is_linked(name));
+    }
     Ok(names)
 }
 

@@ -22,6 +22,7 @@ const FOR_OTHERS: u32 = 0o004;
 pub fn run(variables: &Variables) -> Result<Status, Failure> {
     let config = Config::from_variables(variables).map_err(|first| all_faults(variables, first))?;
     let config = config.with_unknown(cli::unknown()?);
+    config.check_listeners(variables)?;
     let table: String = SETTINGS
         .iter()
         .filter_map(|setting| row(setting, variables, &config))

@@ -138,7 +138,7 @@ pub fn of_server(variables: &Variables, wanted: &[&str]) -> Result<Config, Confi
         value: "x".repeat(64).into(),
     };
     wanted.insert("JWT_SECRET", stand_in);
-    Config::from_each(&wanted)
+    Config::from_variables(&wanted)
 }
 
 fn utf8(bytes: Vec<u8>, what: &str) -> Result<String, Failure> {

@@ -126,29 +126,8 @@ impl Config {
     ///
     /// # Errors
     /// The first setting that is wrong, in one sentence that names it, its value unless it
-    /// is a secret, and what it may be. Or two that don't go together.
+    /// is a secret, and what it may be.
     pub fn from_variables(variables: &Variables) -> Result<Config, ConfigError> {
-        let config = Config::from_each(variables)?;
-        let Config { host, port, .. } = &config;
-        match config.metrics_addr {
-            Some(address) if listeners::meet(host, *port, address) => {
-                let name = |variable| Reader(variables).name(variable);
-                Err(ConfigError::Setting(format!(
-                    "{} is {address}, where {} {host:?} with {} {port} listens; use another port",
-                    name("BIFROST_METRICS_ADDR"),
-                    name("HOST"),
-                    name("PORT"),
-                )))
-            }
-            _ => Ok(config),
-        }
-    }
-
-    /// Checks each of the variables by itself, so that some can be left out.
-    ///
-    /// # Errors
-    /// The first setting that is wrong.
-    pub fn from_each(variables: &Variables) -> Result<Config, ConfigError> {
         let read = Reader(variables);
         Ok(Config {
             algorithm: read.one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")?,
@@ -181,6 +160,26 @@ impl Config {
             previous_secret: read.previous_secret()?,
             unknown: Vec::new(),
         })
+    }
+
+    /// Checks that the two listeners don't meet, where the main one is not inherited.
+    ///
+    /// # Errors
+    /// When they do; `variables` are those of the settings.
+    pub fn check_listeners(&self, variables: &Variables) -> Result<(), ConfigError> {
+        let Config { host, port, .. } = self;
+        match self.metrics_addr {
+            Some(address) if listeners::meet(host, *port, address) => {
+                let name = |variable| Reader(variables).name(variable);
+                Err(ConfigError::Setting(format!(
+                    "{} is {address}, where {} {host:?} with {} {port} listens; use another port",
+                    name("BIFROST_METRICS_ADDR"),
+                    name("HOST"),
+                    name("PORT"),
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same, which warns of names that were given like settings, and are none.
@@ -279,15 +278,17 @@ mod tests {
     #[test]
     fn two_listeners_need_two_places() {
         let metrics = ("BIFROST_METRICS_ADDR", "127.0.0.1:3000");
+        let checked = |pairs: &[(&'static str, &str)]| {
+            let config = config(pairs)?;
+            config.check_listeners(&variables(pairs)).map(|()| config)
+        };
         assert_eq!(
-            message(config(&[metrics])),
+            message(checked(&[metrics])),
             "BIFROST_METRICS_ADDR is 127.0.0.1:3000, where HOST \"0.0.0.0\" with PORT 3000 listens; \
              use another port"
         );
-        assert!(config(&[metrics, ("PORT", "3001")]).is_ok());
-        assert!(config(&[metrics, ("HOST", "127.0.0.2")]).is_ok());
-        let all = variables(&[("JWT_SECRET", SECRET), metrics]);
-        assert!(Config::from_each(&all).is_ok());
+        assert!(checked(&[metrics, ("PORT", "3001")]).is_ok());
+        assert!(checked(&[metrics, ("HOST", "127.0.0.2")]).is_ok());
     }
 
     #[test]

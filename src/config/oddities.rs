@@ -21,9 +21,11 @@ pub fn of(secret: &Secret, name: &str) -> Vec<String> {
         .iter()
         .find(|name| text.starts_with(name.as_bytes()))
         .map(|name| format!("begins with {name}"));
+    // What is no text is random bytes, of which some have those by chance.
+    let readable = std::str::from_utf8(text).map_or(&[][..], str::as_bytes);
     let edges = [
-        edges(text, is_space).map(|verb| format!("{verb} with white space")),
-        edges(text, is_quote).map(|verb| format!("{verb} with a quote")),
+        edges(readable, is_space).map(|verb| format!("{verb} with white space")),
+        edges(readable, is_quote).map(|verb| format!("{verb} with a quote")),
     ];
     let found = [mark, assignment].into_iter().chain(edges);
     found

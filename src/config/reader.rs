@@ -128,12 +128,15 @@ impl<'a> Reader<'a> {
         ) else {
             return Ok(None);
         };
+        let name = &given.name;
         match Origins::parse(list) {
-            Ok(origins) => Ok(Some(origins).filter(|origins| !origins.is_empty())),
-            Err(dud) => {
-                let name = &given.name;
-                Err(ConfigError::Setting(format!("{name} has {dud}")))
-            }
+            Ok(origins) if !origins.is_empty() => Ok(Some(origins)),
+            Ok(_) if list.is_empty() => Ok(None),
+            // Whoever wrote commas meant some, and any would be too many.
+            Ok(_) => Err(ConfigError::Setting(format!(
+                "{name} is {list:?}, which has no origin in it; leave it empty to allow any"
+            ))),
+            Err(dud) => Err(ConfigError::Setting(format!("{name} has {dud}"))),
         }
     }
 

@@ -288,8 +288,14 @@ fn origins_are_taken_as_a_browser_sends_them() {
 }
 
 #[test]
-fn list_without_an_origin_is_no_list() {
-    expect_origins(" , ,", &["https://a.example", "null"], &[]);
+fn list_without_an_origin_is_refused() {
+    let launch = Launch::serve().env("BIFROST_ALLOWED_ORIGINS", ",");
+    let words = [
+        "BIFROST_ALLOWED_ORIGINS",
+        "no origin in it",
+        "leave it empty",
+    ];
+    launch.run().expect_refusal(2, &words);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::support::process::Launch;
 use crate::support::raw::{CLOSE, HANDSHAKE, RawSocket, close_payload};
 use crate::support::server::{Server, deliveries, post};
 use crate::support::watched::{ANYWHERE, Watched, read};
-use crate::support::{eventually, token};
+use crate::support::{eventually, free_address, token};
 
 /// Places at the listener.
 const PLACES: usize = 8;
@@ -221,6 +221,15 @@ fn inherited_main_socket_and_metrics_go_together() {
     let scrape = server.scrape();
     assert_eq!(scrape.counted("bifrost_broadcasts_total")["sent"], 1);
     server.get("/metrics").expect_error(404);
+}
+
+#[test]
+fn port_that_an_inherited_socket_makes_idle_is_free_for_metrics() {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
+    let metrics = free_address();
+    let launch = Launch::serve().env("PORT", metrics.port().to_string());
+    let launch = launch.env(ANYWHERE.0, metrics.to_string());
+    Watched::over(launch.hand_over(socket).start()).scrape();
 }
 
 #[test]

@@ -75,3 +75,24 @@ fn exit_status_is_the_same_when_stderr_can_not_be_written() {
     let outcome = Launch::bare().script(script).run();
     outcome.expect_refusal(1, &["can't write to stdout"]);
 }
+
+#[test]
+fn what_kubernetes_tells_of_a_service_is_no_slip() {
+    let linked = |launch: Launch| {
+        launch
+            .env("BIFROST_SERVICE_HOST", "10.0.0.7")
+            .env("BIFROST_SERVICE_PORT", "3000")
+            .env("BIFROST_PORT", "tcp://10.0.0.7:3000")
+            .env("BIFROST_PORT_3000_TCP_ADDR", "10.0.0.7")
+    };
+    let outcome = linked(Launch::serve()).args(&["check"]).run();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(!outcome.stderr.contains("no setting"), "{outcome:?}");
+    let slip = linked(Launch::serve()).env("BIFROST_QUEU", "1");
+    let outcome = slip.args(&["check"]).run();
+    assert_eq!(
+        outcome.stderr.matches("no setting").count(),
+        1,
+        "{outcome:?}"
+    );
+}
