@@ -36,6 +36,11 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether a key is there, with whatever value.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == key)
+    }
+
     /// Whether one of these keys is there several times.
     pub fn repeats_any(&self, keys: &[&str]) -> bool {
         keys.iter()

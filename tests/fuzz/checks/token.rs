@@ -7,7 +7,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::application;
-use super::json::{self, Entry, Object};
+use super::json::{self, Object};
 
 /// Seconds since 1970 at which tokens are shown.
 const TIMES: [f64; 4] = [0.0, 1_700_000_000.0, 1_700_000_000.5, 4_102_444_800.0];
@@ -66,7 +66,8 @@ fn is_good_header(header: &str) -> bool {
     let Some(object) = Object::read(header) else {
         return false;
     };
-    object.string("alg").as_deref() == Some("HS512") && matches!(object.find("crit"), Entry::Absent)
+    let is_ours = object.string("alg").as_deref() == Some("HS512");
+    is_ours && !object.has("crit") && !json::is_too_deep(header)
 }
 
 /// RFC 7519 §4.1.4, §4.1.5.
