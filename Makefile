@@ -92,7 +92,7 @@ bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs 
 static: need-cargo ## Build the static binary, and prove that it is one
 	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RELEASE_FLAGS) | sed 's/.$$//')" \
 	  $(CARGO) build --release --locked --target $(STATIC_TARGET)
-	@ldd $(STATIC_BINARY) 2>&1 | tee /dev/stderr | grep -Eq 'statically linked|not a dynamic executable'
+	@ldd $(STATIC_BINARY) 2>&1 | grep -E 'statically linked|not a dynamic executable'
 	@$(STATIC_BINARY) --version
 	@ls -l $(STATIC_BINARY)
 
