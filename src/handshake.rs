@@ -61,12 +61,17 @@ fn find_key(head: &Head) -> Result<&str, Refusal> {
 }
 
 fn check_origin(head: &Head, origins: Option<&Origins>) -> Result<(), Refusal> {
-    let is_allowed = |origins: &Origins| head.values("Origin").all(|origin| origins.allow(origin));
-    match origins.is_none_or(is_allowed) {
-        true => Ok(()),
-        false => Err(Refusal::new(
+    match foreign_origin(head, origins) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(
             403,
             "Origin is not allowed; see BIFROST_ALLOWED_ORIGINS",
         )),
     }
+}
+
+/// The first origin of a request that is not allowed.
+pub fn foreign_origin<'a>(head: &'a Head, origins: Option<&Origins>) -> Option<&'a str> {
+    head.values("Origin")
+        .find(|origin| origins.is_some_and(|origins| !origins.allow(origin)))
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::commands::{self, Failure, Status};
@@ -203,7 +203,6 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
     }
     let had_terminal = is_in_foreground();
     let is_server = wish.is_some();
-    let mut asked: Option<Instant> = None;
     let watch = move || {
         for signal in signals.forever() {
             let is_orphan = had_terminal && terminal().is_none();
@@ -211,7 +210,7 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
                 let _ = wish.as_ref().map(|wish| wish.try_send(())); // full: one waits already
                 continue;
             }
-            match asked {
+            match stop.since() {
                 None => info!("stopping signal={signal}"),
                 Some(_) if !is_server => std::process::exit(SIGNALLED + signal),
                 Some(at) if signal == SIGINT && at.elapsed() >= SAME_WISH => {
@@ -219,7 +218,6 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
                 }
                 Some(_) => {}
             }
-            asked.get_or_insert_with(Instant::now);
             stop.raise();
         }
     };

@@ -167,8 +167,7 @@ impl Routes {
 
     /// Names the page that was turned away. The text is the client's, so it is cut and escaped.
     fn note_origin(&self, head: &Head) {
-        let is_foreign = |origin: &&str| self.origins.as_ref().is_some_and(|o| !o.allow(origin));
-        let Some(origin) = head.values("Origin").find(is_foreign) else {
+        let Some(origin) = handshake::foreign_origin(head, self.origins.as_ref()) else {
             return;
         };
         if let Some(suppressed) = REFUSED_ORIGINS.pass() {

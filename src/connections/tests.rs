@@ -13,15 +13,18 @@ fn admit(connections: &Connections) -> (Slot, TcpStream) {
     (connections.admit(Socket::new(stream)), peer)
 }
 
+/// The same, in the middle of a request that is there whole.
+fn busy(connections: &Connections) -> (Work, Slot, TcpStream) {
+    let (slot, peer) = admit(connections);
+    let work = slot.guest().begin_work().unwrap();
+    work.whole().unwrap();
+    (work, slot, peer)
+}
+
 #[test]
 fn a_reserve_is_kept_beyond_the_limit() {
     let connections = Connections::new(2);
-    let busy = |_| {
-        let (slot, peer) = admit(&connections);
-        let work = slot.guest().begin_work().unwrap();
-        work.whole().unwrap();
-        (work, slot, peer)
-    };
+    let busy = |_| busy(&connections);
     let mut slots: Vec<_> = (0..2).map(busy).collect();
     assert!(connections.has_room());
     slots.push(busy(2));
@@ -37,12 +40,7 @@ fn a_reserve_is_kept_beyond_the_limit() {
 #[test]
 fn the_limit_may_change_while_they_are_here() {
     let connections = Connections::new(1);
-    let busy = |_| {
-        let (slot, peer) = admit(&connections);
-        let work = slot.guest().begin_work().unwrap();
-        work.whole().unwrap();
-        (work, slot, peer)
-    };
+    let busy = |_| busy(&connections);
     let slots: Vec<_> = (0..2).map(busy).collect();
     assert!(!connections.has_room());
     connections.set_limit(2);

@@ -72,12 +72,13 @@ pub struct Claims<'a> {
 
 /// The parts of a JOSE header that decide (RFC 7515 §4.1).
 #[derive(Deserialize)]
-struct Jose<'a> {
+pub struct Jose<'a> {
+    /// The algorithm, as it was written.
     #[serde(borrow)]
-    alg: Cow<'a, str>,
-    /// Extensions that must be understood; none are (§4.1.11).
+    pub alg: Cow<'a, str>,
+    /// Whether there are extensions that must be understood; none are (§4.1.11).
     #[serde(default, deserialize_with = "json::is_given")]
-    crit: bool,
+    pub crit: bool,
 }
 
 /// Checks tokens against one secret, or during a rotation two, and one algorithm.

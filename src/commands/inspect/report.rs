@@ -1,6 +1,5 @@
 //! Everything that can be said about a token, and how a server would decide.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +12,7 @@ use super::form::{self, Parts};
 use super::signature::{self, Signature};
 use super::times;
 use crate::json;
-use crate::token::{Algorithm, Secret, Verifier};
+use crate::token::{Algorithm, Jose, Secret, Verifier};
 
 /// Most that is shown of what is not JSON, in characters.
 const EXCERPT: usize = 200;
@@ -109,13 +108,6 @@ impl Report {
 
     /// The algorithm that the header names, if it is one of ours and nothing else is asked.
     fn look_at_header(&mut self, header: &[u8], judge: &Judge) -> Option<Algorithm> {
-        #[derive(Deserialize)]
-        struct Jose<'a> {
-            #[serde(borrow)]
-            alg: Cow<'a, str>,
-            #[serde(default, deserialize_with = "json::is_given")]
-            crit: bool,
-        }
         let limit = json::MAX_DEPTH;
         let parsed = match (json::is_object(header), json::is_too_deep(header)) {
             (_, true) => Err(format!("the header is nested over {limit} levels deep")),
