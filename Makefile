@@ -110,8 +110,8 @@ install: ## Install what `make static` built: PREFIX=/usr/local DESTDIR= SYSCONF
 	$(SPEAKER) completions zsh >$(word 2,$(COMPLETIONS))
 	$(SPEAKER) completions fish >$(word 3,$(COMPLETIONS))
 	sed 's#/usr/local/bin/#$(PREFIX)/bin/#g; s#/etc/bifrost/#$(SYSCONFDIR)/bifrost/#g' \
-	  src/systemd/bifrost.service >$(word 1,$(UNITS))
-	cp src/systemd/bifrost.socket $(word 2,$(UNITS))
+	  src/server/systemd/bifrost.service >$(word 1,$(UNITS))
+	cp src/server/systemd/bifrost.socket $(word 2,$(UNITS))
 	chmod 644 $(MAN_PAGE) $(COMPLETIONS) $(UNITS)
 	test -e "$(DESTDIR)$(SYSCONFDIR)/bifrost/bifrost.env" || \
 	  install -m 644 src/dist/bifrost.env "$(DESTDIR)$(SYSCONFDIR)/bifrost/bifrost.env"

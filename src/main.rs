@@ -11,18 +11,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use bifrost::api::Front;
+use bifrost::api::demo::{self, Demo};
+use bifrost::cli::commands::{self, Failure, Status};
 use bifrost::cli::{self, Action, Invocation};
-use bifrost::commands::{self, Failure, Status};
 use bifrost::config::{Config, ConfigError, Given, Variables};
-use bifrost::counts;
-use bifrost::demo::{self, Demo};
-use bifrost::listener::Listener;
-use bifrost::log as logging;
-use bifrost::reload::Reload;
-use bifrost::routes::Front;
+use bifrost::net::listener::Listener;
+use bifrost::net::shutdown::Stop;
+use bifrost::server::reload::Reload;
+use bifrost::server::systemd::{activation, notify::Notifier};
 use bifrost::server::{self, Doors};
-use bifrost::stop::Stop;
-use bifrost::systemd::{activation, notify::Notifier};
+use bifrost::telemetry::{counters, log as logging};
 use log::{error, info, warn};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
@@ -148,7 +147,7 @@ fn prepare(config: &Config) -> Result<Wishes, Failure> {
             .map(ToString::to_string)
             .unwrap_or_default();
         error!("panic place={place}");
-        counts::PANICS.add_one();
+        counters::PANICS.add_one();
     }));
     let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
     // Room for one: whoever reads the settings after that has seen all that was there before.

@@ -4,6 +4,8 @@
 
 mod action;
 mod arguments;
+pub mod client;
+pub mod commands;
 mod help;
 mod read;
 mod variables;

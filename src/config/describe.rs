@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
-use crate::token::Secret;
+use crate::auth::Secret;
 
 impl Config {
     /// What a setting resolved to, as one would write it; of a secret only its length.

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::{ConfigError, Variables};
-use crate::token::{Algorithm, Secret};
+use crate::auth::{Algorithm, Secret};
 
 /// What tokens are signed and verified with.
 #[derive(Debug, Clone)]

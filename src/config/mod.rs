@@ -8,9 +8,7 @@ mod describe;
 mod keys;
 mod listeners;
 mod memory;
-mod networks;
 mod oddities;
-mod origins;
 mod reader;
 #[cfg(test)]
 pub mod samples;
@@ -25,16 +23,16 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use crate::http::origin::Origins;
+pub use crate::net::networks::Networks;
 pub use changes::Change;
 pub use keys::Keys;
-pub use networks::Networks;
-pub use origins::Origins;
 pub use settings::{SETTINGS, Setting, URL};
 pub use units::lifetime;
 
 use reader::{GOOD_SECRET, Reader};
 
-use crate::token::{Algorithm, Secret};
+use crate::auth::{Algorithm, Secret};
 
 /// A value and where it was found, as a message names it: `PORT` or `--port`.
 #[derive(Debug, Clone)]

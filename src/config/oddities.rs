@@ -2,7 +2,7 @@
 //!
 //! It is part of the secret all the same, since every byte is; so it is only pointed out.
 
-use crate::token::Secret;
+use crate::auth::Secret;
 
 /// Of UTF-8, and of the two orders of UTF-16 (Unicode 16.0 §23.8).
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xEF\xBB\xBF", b"\xFF\xFE", b"\xFE\xFF"];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{ConfigError, Given, Networks, Origins, Variables, listeners, units};
-use crate::token::Secret;
+use crate::auth::Secret;
 
 /// Shorter secrets are refused, in bytes: HMAC keys should be as long as the shortest
 /// hash that we offer (RFC 7518 §3.2).

@@ -5,7 +5,7 @@
 
 use tiny_http::{HTTPVersion, Header, Method};
 
-use super::{Refusal, extent};
+use super::{Refusal, head_end};
 
 /// Most headers in a head.
 const MAX_HEADERS: usize = 100;
@@ -60,7 +60,7 @@ impl Head {
     /// # Errors
     /// A refusal with 400, 414, 431, 501 or 505.
     pub fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
-        let Some(end) = extent::find_end(input)? else {
+        let Some(end) = head_end::find_end(input)? else {
             return Ok(None);
         };
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];

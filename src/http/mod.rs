@@ -5,19 +5,20 @@
 //! none of its business.
 
 mod chunked;
-mod conversation;
+pub mod connection;
 mod decoder;
-mod extent;
 pub mod forwarded;
 mod head;
-mod reply;
+mod head_end;
+pub mod origin;
+pub mod response;
 
 pub use chunked::Chunked;
-pub use conversation::{Conversation, Limits, Next};
+pub use connection::{Conversation, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
-pub use extent::MAX_HEAD;
 pub use head::Head;
-pub use reply::{Persistence, Reply};
+pub use head_end::MAX_HEAD;
+pub use response::{Persistence, Reply};
 
 /// A request that is turned down before it reached a route, or by one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The outbox, the line and the registry as they are shipped, on tools that explore.
 //!
-//! The three files are compiled from `src/` unchanged. Only the two leaves below them are
-//! others: [`sync`] hands out the tools of loom or shuttle, and [`socket`] has a socket with
+//! The room `hub` is compiled from `src/` unchanged. Only what it imports of the room `net` is
+//! replaced: [`net::sync`] hands out the tools of loom or shuttle, and [`net::socket`] has a socket with
 //! room for a few bytes, a peer that reads it or is gone, and a bell that can be looked at.
 //! Cargo features choose the tool, not `--cfg loom`, which `bytes` would take for itself too.
 //!
@@ -26,12 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod explore;
-pub mod socket;
-pub mod sync;
+pub mod net;
 
-#[path = "../../src/line.rs"]
-pub mod line;
-#[path = "../../src/outbox/mod.rs"]
-pub mod outbox;
-#[path = "../../src/registry.rs"]
-pub mod registry;
+#[path = "../../src/hub/mod.rs"]
+pub mod hub;

@@ -1,7 +1,7 @@
 //! What heads are read as, and what is refused.
 
 use super::*;
-use crate::http::extent::{MAX_HEAD, MAX_REQUEST_LINE};
+use crate::http::head_end::{MAX_HEAD, MAX_REQUEST_LINE};
 
 fn parse(head: &str) -> Result<Option<(Head, usize)>, Refusal> {
     Head::parse(head.as_bytes())

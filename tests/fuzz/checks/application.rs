@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bifrost::token::{Algorithm, Secret, Verifier};
+use bifrost::auth::{Algorithm, Secret, Verifier};
 use jsonwebtoken::{EncodingKey, crypto};
 
 /// The secret. Public, and so of no use but here.

@@ -11,12 +11,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bifrost::broadcast;
-use bifrost::frame;
+use bifrost::api::broadcast;
 use bifrost::http::{Decoder, Persistence, Progress, Reply, Request};
-use bifrost::outbox::{Outbox, QueueTotal};
-use bifrost::registry::{Registry, Seat};
-use bifrost::socket::Socket;
+use bifrost::hub::queue::{Outbox, QueueTotal};
+use bifrost::hub::{Registry, Seat};
+use bifrost::net::socket::Socket;
+use bifrost::websocket::frame;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 

@@ -97,5 +97,5 @@ pub fn is_too_deep(text: &str) -> bool {
         }
         deepest = deepest.max(depth);
     }
-    deepest > bifrost::json::MAX_DEPTH as i64
+    deepest > bifrost::protocol::json::MAX_DEPTH as i64
 }

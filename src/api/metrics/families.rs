@@ -1,0 +1,161 @@
+//! What is told to Prometheus, and in which words.
+//!
+//! Nothing here has a channel or an address for a label: how many samples there are is known
+//! before the first request.
+
+use super::{Sources, process};
+use crate::telemetry::counters;
+use crate::telemetry::text::Page;
+
+/// The whole page, as it is at this moment.
+pub fn page(sources: &Sources) -> String {
+    let mut page = Page::default();
+    page.info(
+        "bifrost_build_info",
+        "What runs here; always 1.",
+        "version",
+        env!("CARGO_PKG_VERSION"),
+    );
+    page.gauge(
+        "bifrost_draining",
+        "Whether the server is about to stop.",
+        sources.stop.is_raised(),
+    );
+    write_connections(&mut page, sources);
+    write_websockets(&mut page, sources);
+    write_broadcasts(&mut page, sources);
+    write_queues(&mut page, sources);
+    process::write(&mut page);
+    page.into_text()
+}
+
+fn write_connections(page: &mut Page, sources: &Sources) {
+    let occupancy = sources.connections.occupancy();
+    page.gauge(
+        "bifrost_connections",
+        "Open connections, HTTP and WebSocket.",
+        occupancy.open,
+    );
+    page.gauge(
+        "bifrost_connections_limit",
+        "How many connections may be open, without the reserve for plain HTTP.",
+        occupancy.limit,
+    );
+    page.counter(
+        "bifrost_connections_accepted_total",
+        "Connections that were accepted.",
+        occupancy.admitted,
+    );
+    page.counter(
+        "bifrost_connections_evicted_total",
+        "Idle connections that were closed so that somebody else had room.",
+        occupancy.evicted,
+    );
+    page.tally(
+        "bifrost_connections_rejected_total",
+        "Connections and WebSocket handshakes that were turned away.",
+        "reason",
+        &counters::REJECTIONS,
+    );
+    page.counter(
+        "bifrost_accept_failures_total",
+        "Failures to take a connection in, for want of descriptors, threads or memory.",
+        counters::ACCEPT_FAILURES.total(),
+    );
+    page.tally(
+        "bifrost_http_requests_total",
+        "Requests by the status of the answer; 101 is a WebSocket that was opened.",
+        "code",
+        &counters::HTTP_REQUESTS,
+    );
+    page.counter(
+        "bifrost_panics_total",
+        "Panics, each of which has cost one connection.",
+        counters::PANICS.total(),
+    );
+}
+
+fn write_websockets(page: &mut Page, sources: &Sources) {
+    let stats = sources.registry.stats();
+    page.gauge(
+        "bifrost_websockets",
+        "Open WebSocket connections.",
+        stats.connected,
+    );
+    page.tally(
+        "bifrost_websockets_closed_total",
+        "WebSocket connections that ended, by the code of the first close frame, of either side.",
+        "code",
+        &counters::CLOSES,
+    );
+    page.tally(
+        "bifrost_client_messages_total",
+        "Messages of WebSocket clients.",
+        "event",
+        &counters::CLIENT_MESSAGES,
+    );
+    page.tally(
+        "bifrost_auth_failures_total",
+        "Tokens of subscribers and broadcasts that were not taken, or did not come in time.",
+        "reason",
+        &counters::AUTH_FAILURES,
+    );
+    page.counter(
+        "bifrost_slow_subscribers_cut_total",
+        "WebSocket connections that were cut because they did not read.",
+        counters::SLOW_SUBSCRIBERS_CUT.total(),
+    );
+    page.counter(
+        "bifrost_silent_subscribers_cut_total",
+        "WebSocket connections that were cut because they did not answer pings.",
+        counters::SILENT_SUBSCRIBERS_CUT.total(),
+    );
+    page.gauge(
+        "bifrost_channels",
+        "Channels with at least one subscriber.",
+        stats.channels,
+    );
+    page.gauge(
+        "bifrost_subscriptions",
+        "Pairs of a WebSocket connection and a channel that it listens to.",
+        stats.subscriptions,
+    );
+}
+
+fn write_broadcasts(page: &mut Page, sources: &Sources) {
+    let stats = sources.registry.stats();
+    page.tally(
+        "bifrost_broadcasts_total",
+        "Requests to broadcast that were answered.",
+        "result",
+        &counters::BROADCASTS,
+    );
+    page.histogram(
+        "bifrost_broadcast_duration_seconds",
+        "From the request to broadcast being there whole to its answer being ready.",
+        &counters::BROADCAST_DURATION.observed(),
+    );
+    page.counter(
+        "bifrost_deliveries_total",
+        "Messages handed to subscribers by broadcasts.",
+        stats.deliveries,
+    );
+    page.counter(
+        "bifrost_delivered_bytes_total",
+        "WebSocket frames of those messages, header and payload, once for each delivery.",
+        stats.delivered_bytes,
+    );
+}
+
+fn write_queues(page: &mut Page, sources: &Sources) {
+    page.gauge(
+        "bifrost_queue_bytes",
+        "What waits for all subscribers together.",
+        sources.queue_total.bytes(),
+    );
+    page.gauge(
+        "bifrost_queue_limit_bytes",
+        "What may wait for all subscribers together.",
+        sources.queue_total.limit(),
+    );
+}

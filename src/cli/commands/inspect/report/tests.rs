@@ -1,0 +1,144 @@
+//! What is told of tokens, and whether a server would agree.
+
+use super::*;
+use crate::auth::sign;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn judge() -> Judge {
+    Judge {
+        secret: Some(Secret::new(vec![b'x'; 64])),
+        previous: None,
+        algorithm: Algorithm::HS512,
+        max_body: 1 << 20,
+        now: SystemTime::now(),
+    }
+}
+
+fn signed(claims: &Value) -> String {
+    sign(claims, &Secret::new(vec![b'x'; 64]), Algorithm::HS512).unwrap()
+}
+
+/// Why it is refused, one line each.
+fn refusals(token: &str) -> String {
+    let text = Report::of(token, &judge()).to_string();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("refused"));
+    lines.map(|line| format!("{}\n", line.trim())).collect()
+}
+
+#[test]
+fn every_reason_is_told_at_once() {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","crit":["b64"]}"#);
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"exp":1,"nbf":"x","channels":[""]}"#);
+    let told = refusals(&format!("{header}.{claims}.a=="));
+    for words in [
+        "crit",
+        "HS256",
+        "expired",
+        "nbf is not",
+        "channel is empty",
+        "padding",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn a_good_use_is_enough() {
+    let token = signed(&json!({"channels": ["a"], "channel": "b"}));
+    let report = Report::of(&token, &judge());
+    assert_eq!(report.verdict(), Verdict::Taken);
+    assert!(refusals(&token).contains("message is missing"));
+    assert_eq!(refusals(&signed(&json!({"channels": ["a"]}))), "");
+}
+
+#[test]
+fn it_is_told_which_secret_has_signed() {
+    let token = signed(&json!({"channels": ["a"]}));
+    let rotated = |previous: u8| Judge {
+        secret: Some(Secret::new(vec![b'y'; 64])),
+        previous: Some(Secret::new(vec![previous; 65])),
+        ..judge()
+    };
+    let mut judge = rotated(b'x');
+    judge.previous = Some(Secret::new(vec![b'x'; 64]));
+    let report = Report::of(&token, &judge);
+    assert_eq!(report.verdict(), Verdict::Taken);
+    assert!(report.to_string().contains("good: the previous secret"));
+    let report = Report::of(&token, &rotated(b'z'));
+    assert_eq!(report.verdict(), Verdict::Refused);
+    assert!(
+        report
+            .to_string()
+            .contains("64 bytes, nor with the previous one of 65 bytes")
+    );
+}
+
+#[test]
+fn depth_is_counted_as_the_server_does() {
+    let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for (levels, verdict) in [(127, Verdict::Taken), (128, Verdict::Refused)] {
+        let claims = format!(r#"{{"channels":["a"],"x":{}}}"#, deep(levels));
+        let claims = RawValue::from_string(claims).unwrap();
+        let secret = judge().secret.unwrap();
+        let token = sign(&claims, &secret, Algorithm::HS512).unwrap();
+        assert_eq!(Report::of(&token, &judge()).verdict(), verdict, "{levels}");
+    }
+}
+
+#[test]
+fn without_a_secret_nothing_is_taken() {
+    let judge = Judge {
+        secret: None,
+        ..judge()
+    };
+    let report = Report::of(&signed(&json!({"channels": []})), &judge);
+    assert_eq!(report.verdict(), Verdict::Unknown);
+    let report = Report::of(&signed(&json!({"exp": 1, "channels": []})), &judge);
+    assert_eq!(report.verdict(), Verdict::Refused);
+}
+
+fn time() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        Just(json!(1)),
+        Just(json!(9e9)),
+        Just(json!("1"))
+    ]
+}
+
+proptest! {
+    /// What the report finds wrong is what the server's verifier refuses, and nothing is
+    /// refused for a reason that the report does not know.
+    #[test]
+    fn the_report_agrees_with_the_verifier(
+        exp in time(),
+        nbf in time(),
+        is_array in any::<bool>(),
+        cut in prop::option::of((0_usize..400, "[a-zA-Z0-9_.=+-]")),
+    ) {
+        let claims = match is_array {
+            true => json!([exp, nbf]),
+            false => json!({"exp": exp, "nbf": nbf, "channels": ["a"]}),
+        };
+        let mut token = signed(&claims);
+        if let Some((at, with)) = cut {
+            let at = at % token.len();
+            token.replace_range(at..=at, &with);
+        }
+        let judge = judge();
+        let verifier = Verifier::new(judge.secret.as_ref().unwrap(), judge.algorithm);
+        let verified = verifier.verify(&token);
+        let is_taken = verified.is_ok_and(|verified| verified.claims(judge.now).is_ok());
+        let report = Report::of(&token, &judge);
+        prop_assert_eq!(report.verdict() == Verdict::Taken, is_taken, "{}", report);
+        prop_assert!(!report.to_string().contains("though nothing seems wrong"));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(token in "\\PC{0,60}") {
+        let _ = Report::of(&token, &judge()).to_string();
+    }
+}

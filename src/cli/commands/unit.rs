@@ -1,0 +1,20 @@
+//! `bifrost unit`: the unit files that the binary carries.
+
+use super::{Failure, Status, output};
+use crate::cli::Unit;
+use crate::server::systemd::{SERVICE_UNIT, SOCKET_UNIT};
+
+/// Prints one of them, or both under their names.
+///
+/// # Errors
+/// When it can't be written.
+pub fn run(unit: Unit) -> Result<Status, Failure> {
+    let printed = match unit {
+        Unit::Service => output::print(SERVICE_UNIT),
+        Unit::Socket => output::print(SOCKET_UNIT),
+        Unit::Both => output::print(&format!(
+            "# bifrost.service\n{SERVICE_UNIT}\n# bifrost.socket\n{SOCKET_UNIT}"
+        )),
+    };
+    printed.map(|_| Status::Good)
+}

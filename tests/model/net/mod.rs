@@ -1,0 +1,4 @@
+//! What the hub imports of the room `net`, for the models.
+
+pub mod socket;
+pub mod sync;
