@@ -11,22 +11,22 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use bifrost::api::Front;
+use bifrost::api::RootPage;
 use bifrost::api::demo::{self, Demo};
 use bifrost::cli::commands::{self, Failure, Status};
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::config::{Config, ConfigError, Given, Variables};
 use bifrost::net::listener::Listener;
-use bifrost::net::shutdown::Stop;
+use bifrost::net::shutdown::Shutdown;
 use bifrost::server::reload::Reload;
 use bifrost::server::systemd::{activation, notify::Notifier};
-use bifrost::server::{self, Doors};
+use bifrost::server::{self, Listeners};
 use bifrost::telemetry::{counters, log as logging};
 use log::{error, info, warn};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator;
 
 /// A process that a signal ends has this added to the signal's number for a status.
 const SIGNALLED: i32 = 128;
@@ -85,7 +85,7 @@ fn serve(
         }
     };
     let read = move || configured(&settings()?);
-    run(listener, &config, Front::Welcome, wishes, read)
+    run(listener, &config, RootPage::Welcome, wishes, read)
 }
 
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
@@ -109,7 +109,7 @@ fn serve_demo(
         .local_addr()
         .map_err(Failure::system("the listener has no address"))?;
     commands::print(&format!("{}\n", demo::introduction(&demo, address)))?;
-    run(listener, &config, Front::Demo(demo), wishes, read)
+    run(listener, &config, RootPage::Demo(demo), wishes, read)
 }
 
 fn configured(variables: &Variables) -> Result<Config, ConfigError> {
@@ -131,14 +131,14 @@ fn with_what_lacks(mut variables: Variables, secret: &str) -> Variables {
 }
 
 /// What signals ask for.
-struct Wishes {
-    stop: Stop,
+struct Signals {
+    stop: Shutdown,
     /// To read the settings again.
     reloads: Receiver<()>,
 }
 
 /// What has to be there before the first connection: the log, and an answer to signals.
-fn prepare(config: &Config) -> Result<Wishes, Failure> {
+fn prepare(config: &Config) -> Result<Signals, Failure> {
     logging::start(config.log).map_err(Failure::system("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the message could quote what a client sent.
@@ -149,15 +149,15 @@ fn prepare(config: &Config) -> Result<Wishes, Failure> {
         error!("panic place={place}");
         counters::PANICS.add_one();
     }));
-    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
+    let stop = Shutdown::new().map_err(Failure::system("can't open a descriptor"))?;
     // Room for one: whoever reads the settings after that has seen all that was there before.
     let (wish, reloads) = sync_channel(1);
     raise_on_signals(stop.clone(), Some(wish)).map_err(Failure::system("can't catch signals"))?;
-    Ok(Wishes { stop, reloads })
+    Ok(Signals { stop, reloads })
 }
 
-fn stop_on_signals() -> Result<Stop, Failure> {
-    let stop = Stop::new().map_err(Failure::system("can't open a descriptor"))?;
+fn stop_on_signals() -> Result<Shutdown, Failure> {
+    let stop = Shutdown::new().map_err(Failure::system("can't open a descriptor"))?;
     raise_on_signals(stop.clone(), None).map_err(Failure::system("can't catch signals"))?;
     Ok(stop)
 }
@@ -165,8 +165,8 @@ fn stop_on_signals() -> Result<Stop, Failure> {
 fn run(
     main: Listener,
     config: &Config,
-    front: Front,
-    wishes: Wishes,
+    front: RootPage,
+    wishes: Signals,
     read: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
 ) -> Result<(), Failure> {
     let metrics = config.metrics_addr.map(listen_for_metrics).transpose()?;
@@ -180,8 +180,8 @@ fn run(
         .iter()
         .for_each(|warning| warn!("{warning}"));
     let notifier = Notifier::from_environment();
-    let doors = Doors { main, metrics };
-    let Wishes { stop, reloads } = wishes;
+    let doors = Listeners { main, metrics };
+    let Signals { stop, reloads } = wishes;
     let reload = Reload {
         wishes: reloads,
         read: Box::new(read),
@@ -195,8 +195,8 @@ fn run(
 /// SIGHUP wishes for the settings to be read again, where somebody can do that; but when it
 /// comes because the terminal was closed in whose foreground the server was started, it asks
 /// for the shutdown.
-fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+fn raise_on_signals(stop: Shutdown, wish: Option<SyncSender<()>>) -> io::Result<()> {
+    let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
     if wish.is_some() {
         signals.add_signal(SIGHUP)?;
     }
@@ -217,7 +217,7 @@ fn raise_on_signals(stop: Stop, wish: Option<SyncSender<()>>) -> io::Result<()> 
                 }
                 Some(_) => {}
             }
-            stop.raise();
+            stop.trigger();
         }
     };
     thread::Builder::new()

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::auth::{Algorithm, Secret, sign};
-use crate::http::{Refusal, Reply, Request};
+use crate::http::{HttpError, Request, Response};
 use crate::protocol::json;
 
 /// The one channel that the demonstration signs for.
@@ -29,13 +29,13 @@ impl Demo {
     }
 
     /// The page: it connects, shows what arrives, and sends.
-    pub fn page() -> Reply {
-        Reply::page(include_str!("assets/demo.html"))
+    pub fn page() -> Response {
+        Response::page(include_str!("assets/demo.html"))
     }
 
     /// What an application's own endpoint gives a user: a token for its channels.
-    pub fn give_token(&self) -> Reply {
-        Reply::json(
+    pub fn give_token(&self) -> Response {
+        Response::json(
             200,
             &json!({ "token": self.subscriber_token(), "channels": [CHANNEL] }),
         )
@@ -45,18 +45,18 @@ impl Demo {
     ///
     /// # Errors
     /// A refusal with 400 whose sentence says what is wrong.
-    pub fn sign_message(&self, request: &Request) -> Result<Reply, Refusal> {
+    pub fn sign_message(&self, request: &Request) -> Result<Response, HttpError> {
         if json::is_too_deep(&request.body) {
-            return Err(Refusal::new(400, "body is nested too deep"));
+            return Err(HttpError::new(400, "body is nested too deep"));
         }
         let body: Value = serde_json::from_slice(&request.body)
-            .map_err(|_| Refusal::new(400, r#"body is not JSON; send {"message":{…}}"#))?;
+            .map_err(|_| HttpError::new(400, r#"body is not JSON; send {"message":{…}}"#))?;
         match &body["message"] {
-            message @ Value::Object(_) => Ok(Reply::json(
+            message @ Value::Object(_) => Ok(Response::json(
                 200,
                 &json!({ "token": self.broadcast_token(message) }),
             )),
-            _ => Err(Refusal::new(
+            _ => Err(HttpError::new(
                 400,
                 r#"body has no message; send {"message":{…}}"#,
             )),
@@ -99,7 +99,7 @@ pub fn introduction(demo: &Demo, address: SocketAddr) -> String {
 
    {subscriber}
 
-Stop with Ctrl-C. The log follows.
+Shutdown with Ctrl-C. The log follows.
 "
     )
 }

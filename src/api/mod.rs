@@ -16,12 +16,12 @@ use self::broadcast::Refused;
 use crate::api::demo::Demo;
 use crate::auth::{Algorithm, Secret, Verifier};
 use crate::config::Origins;
-use crate::http::{Head, Refusal, Reply, Request};
-use crate::hub::Registry;
-use crate::hub::queue::QueueTotal;
+use crate::http::{Head, HttpError, Request, Response};
+use crate::hub::Hub;
+use crate::hub::queue::QueueBudget;
 use crate::net::connections::Connections;
-use crate::net::shutdown::Stop;
-use crate::telemetry::counters::{self, AuthFailure, BroadcastResult, Label, Obstacle};
+use crate::net::shutdown::Shutdown;
+use crate::telemetry::counters::{self, AuthFailure, BroadcastResult, Label, RejectReason};
 use crate::telemetry::log::Throttle;
 use crate::websocket::handshake;
 
@@ -33,20 +33,20 @@ static REFUSED_ORIGINS: Throttle = Throttle::new();
 
 /// What stands at the front door.
 #[derive(Debug, Clone)]
-pub enum Front {
+pub enum RootPage {
     /// A page that says what this is.
     Welcome,
     /// The demonstration.
     Demo(Demo),
 }
 
-impl Front {
+impl RootPage {
     /// The same, which signs with other keys if it signs at all.
     #[must_use]
-    pub fn signing_with(&self, secret: &Secret, algorithm: Algorithm) -> Front {
+    pub fn signing_with(&self, secret: &Secret, algorithm: Algorithm) -> RootPage {
         match self {
-            Front::Welcome => Front::Welcome,
-            Front::Demo(_) => Front::Demo(Demo::new(secret.clone(), algorithm)),
+            RootPage::Welcome => RootPage::Welcome,
+            RootPage::Demo(_) => RootPage::Demo(Demo::new(secret.clone(), algorithm)),
         }
     }
 }
@@ -54,9 +54,9 @@ impl Front {
 /// What happens to a request.
 pub enum Answer {
     /// It is answered.
-    Reply(Reply),
+    Response(Response),
     /// It is answered, and the connection becomes a subscriber's.
-    Subscribe(Reply),
+    Subscribe(Response),
 }
 
 /// Everything that the routes answer from.
@@ -64,19 +64,19 @@ pub struct Routes {
     /// Checks broadcasts.
     pub verifier: Arc<Verifier>,
     /// Gets them, and counts.
-    pub registry: Registry,
+    pub registry: Hub,
     /// Knows what waits for subscribers.
-    pub queue_total: QueueTotal,
+    pub queue_total: QueueBudget,
     /// Knows whether the server is full.
     pub connections: Connections,
     /// Pages that may subscribe; any, if nothing.
     pub origins: Option<Origins>,
     /// What stands at `/`.
-    pub front: Front,
+    pub front: RootPage,
     /// Since when the server runs.
     pub started: Instant,
     /// Whether it is about to stop.
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 #[derive(Serialize)]
@@ -113,25 +113,25 @@ impl Routes {
         let reply = match (&request.head.method, request.head.path.as_str()) {
             (Method::Post, "/broadcast") => self.broadcast(request),
             (Method::Get | Method::Head, "/subscribe") => return self.subscribe(request),
-            (Method::Get | Method::Head, "/info.json") => Reply::json(200, &self.info()),
-            (Method::Get | Method::Head, "/healthz") => Reply::json(200, &OK),
+            (Method::Get | Method::Head, "/info.json") => Response::json(200, &self.info()),
+            (Method::Get | Method::Head, "/healthz") => Response::json(200, &OK),
             (Method::Get | Method::Head, "/readyz") => self.readiness(),
             (Method::Get | Method::Head, "/") => self.front_page(),
             #[cfg(feature = "provoke-panic")]
             (Method::Get, "/panic") => panic!("on purpose"),
-            (_, "/broadcast") => Reply::method_not_allowed(POST),
+            (_, "/broadcast") => Response::method_not_allowed(POST),
             (_, "/subscribe" | "/info.json" | "/healthz" | "/readyz" | "/") => {
-                Reply::method_not_allowed(GET)
+                Response::method_not_allowed(GET)
             }
             _ => match &self.front {
-                Front::Demo(demo) => answer_in_demo(demo, request),
-                Front::Welcome => not_found(),
+                RootPage::Demo(demo) => answer_in_demo(demo, request),
+                RootPage::Welcome => not_found(),
             },
         };
-        Answer::Reply(reply)
+        Answer::Response(reply)
     }
 
-    fn broadcast(&self, request: &Request) -> Reply {
+    fn broadcast(&self, request: &Request) -> Response {
         let began = Instant::now(); // the request is there whole
         let outcome = broadcast::post(request, &self.verifier, &self.registry);
         let reply = outcome.unwrap_or_else(|refused| {
@@ -150,21 +150,23 @@ impl Routes {
                 counters::REJECTIONS.add_one(match reply.status() {
                     403 => {
                         self.note_origin(&request.head);
-                        Obstacle::Origin
+                        RejectReason::Origin
                     }
-                    _ => Obstacle::Handshake,
+                    _ => RejectReason::Handshake,
                 });
-                return Answer::Reply(reply);
+                return Answer::Response(reply);
             }
         };
         let refuse = |obstacle, sentence| {
             counters::REJECTIONS.add_one(obstacle);
-            Answer::Reply(Refusal::new(503, sentence).into())
+            Answer::Response(HttpError::new(503, sentence).into())
         };
         match () {
-            () if self.stop.is_raised() => refuse(Obstacle::Draining, "the server is restarting"),
-            () if !self.connections.make_room() => {
-                refuse(Obstacle::Full, "the server is full; try again later")
+            () if self.stop.is_triggered() => {
+                refuse(RejectReason::Draining, "the server is restarting")
+            }
+            () if !self.connections.evict_for_upgrade() => {
+                refuse(RejectReason::Full, "the server is full; try again later")
             }
             () => Answer::Subscribe(accepted),
         }
@@ -187,16 +189,16 @@ impl Routes {
     /// Why no new subscriber would be taken.
     fn obstacle(&self) -> Option<&'static str> {
         match () {
-            () if self.stop.is_raised() => Some("draining"),
-            () if !self.connections.has_room() => Some("full"),
+            () if self.stop.is_triggered() => Some("draining"),
+            () if !self.connections.can_upgrade() => Some("full"),
             () => None,
         }
     }
 
-    fn readiness(&self) -> Reply {
+    fn readiness(&self) -> Response {
         match self.obstacle() {
-            Some(status) => Reply::json(503, &Health { status }),
-            None => Reply::json(200, &OK),
+            Some(status) => Response::json(503, &Health { status }),
+            None => Response::json(200, &OK),
         }
     }
 
@@ -218,10 +220,10 @@ impl Routes {
         }
     }
 
-    fn front_page(&self) -> Reply {
+    fn front_page(&self) -> Response {
         match self.front {
-            Front::Demo(_) => Demo::page(),
-            Front::Welcome => Reply::page(include_str!("assets/welcome.html")),
+            RootPage::Demo(_) => Demo::page(),
+            RootPage::Welcome => Response::page(include_str!("assets/welcome.html")),
         }
     }
 }
@@ -238,17 +240,17 @@ fn note_broadcast(refused: &Refused) {
     warn!("broadcast refused status={status} reason={reason:?}{token} suppressed={suppressed}");
 }
 
-fn answer_in_demo(demo: &Demo, request: &Request) -> Reply {
+fn answer_in_demo(demo: &Demo, request: &Request) -> Response {
     match (&request.head.method, request.head.path.as_str()) {
         (Method::Get | Method::Head, "/demo/token") => demo.give_token(),
-        (Method::Post, "/demo/sign") => demo.sign_message(request).unwrap_or_else(Reply::from),
-        (_, "/demo/token") => Reply::method_not_allowed(GET),
-        (_, "/demo/sign") => Reply::method_not_allowed(POST),
+        (Method::Post, "/demo/sign") => demo.sign_message(request).unwrap_or_else(Response::from),
+        (_, "/demo/token") => Response::method_not_allowed(GET),
+        (_, "/demo/sign") => Response::method_not_allowed(POST),
         _ => not_found(),
     }
 }
 
-fn not_found() -> Reply {
+fn not_found() -> Response {
     let known = "/broadcast, /subscribe, /info.json, /healthz, /readyz and /";
-    Refusal::new(404, format!("nothing is here; there are {known}")).into()
+    HttpError::new(404, format!("nothing is here; there are {known}")).into()
 }

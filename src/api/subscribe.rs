@@ -13,38 +13,38 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::auth::{Rejection, Verifier};
-use crate::http::{Conversation, Head, Refusal, Reply};
-use crate::hub::queue::{Outbox, QueueTotal};
-use crate::hub::{Registry, Seat};
-use crate::net::connections::Slot;
+use crate::auth::{TokenError, Verifier};
+use crate::http::{Connection, Head, HttpError, Response};
+use crate::hub::queue::{QueueBudget, SendQueue};
+use crate::hub::{Hub, Subscriptions};
+use crate::net::connections::ConnectionPermit;
 use crate::net::connections::entry::SERVER_IS_FULL;
-use crate::net::connections::ip_limit::{Stay, TooMany};
+use crate::net::connections::ip_limit::{IpPermit, OverIpLimit};
 use crate::net::live::Live;
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::Socket;
 use crate::protocol::channel::{self, Fault};
 use crate::protocol::event::{self, Event};
 use crate::protocol::json::Text;
-use crate::telemetry::counters::{self, AuthFailure, CloseCode, Label, Obstacle};
+use crate::telemetry::counters::{self, AuthFailure, CloseCode, Label, RejectReason};
 use crate::telemetry::log::Throttle;
 use crate::websocket::keepalive::Heartbeat;
-use crate::websocket::session::{self, Ending, Farewell, Session};
+use crate::websocket::session::{self, CloseFrame, Disconnect, Session};
 
 /// Most channels on one connection.
 pub const MAX_CHANNELS: usize = 128;
 /// Stack of a thread that waits, in bytes, of which it touches about 8 KiB.
 pub const STACK_SIZE: usize = 64 * 1024;
 
-const TOO_MANY_CHANNELS: Farewell = Farewell {
+const TOO_MANY_CHANNELS: CloseFrame = CloseFrame {
     code: 1008,
     reason: "More than 128 channels",
 };
-const EMPTY_NAME: Farewell = Farewell {
+const EMPTY_NAME: CloseFrame = CloseFrame {
     code: 1008,
     reason: "Channel name is empty",
 };
-const LONG_NAME: Farewell = Farewell {
+const LONG_NAME: CloseFrame = CloseFrame {
     code: 1008,
     reason: "Channel name is over 255 bytes",
 };
@@ -58,19 +58,19 @@ pub struct Terms {
     /// Checks the tokens that are shown, by the secrets of that moment.
     pub verifier: Live<Verifier>,
     /// Where seats are taken.
-    pub registry: Registry,
+    pub registry: Hub,
     /// Pings them.
     pub heartbeat: Heartbeat,
     /// What may wait for one subscriber, in bytes.
     pub queue: usize,
     /// What may wait for all of them.
-    pub queue_total: QueueTotal,
+    pub queue_total: QueueBudget,
     /// From the upgrade to the first good token.
     pub auth_timeout: Duration,
     /// The time limits after that.
     pub limits: session::Limits,
     /// Ends every session.
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 /// A connection with its part in the counts.
@@ -78,29 +78,29 @@ pub struct Visitor {
     /// Its TCP connection.
     pub socket: Socket,
     /// Counts it as open.
-    pub slot: Slot,
+    pub slot: ConnectionPermit,
     /// Where it comes from.
     pub peer: IpAddr,
     /// Counts it towards what its address may have.
-    pub stay: Result<Stay, TooMany>,
+    pub stay: Result<IpPermit, OverIpLimit>,
 }
 
 /// Serves a subscriber from its accepted handshake on; returns when another thread does.
 pub fn serve(
-    mut conversation: Conversation,
-    accepted: Reply,
+    mut conversation: Connection,
+    accepted: Response,
     head: &Head,
     visitor: Visitor,
     terms: &Terms,
 ) {
-    let Ok(outbox) = Outbox::new(
+    let Ok(outbox) = SendQueue::new(
         visitor.socket.clone(),
         terms.queue,
         terms.queue_total.clone(),
     ) else {
-        counters::REJECTIONS.add_one(Obstacle::NoDescriptors);
+        counters::REJECTIONS.add_one(RejectReason::NoDescriptors);
         counters::HTTP_REQUESTS.add_one(503.into());
-        conversation.refuse(Refusal::new(503, "no file descriptors left; try again"));
+        conversation.refuse(HttpError::new(503, "no file descriptors left; try again"));
         return;
     };
     // Before the answer: who has it is counted.
@@ -108,7 +108,7 @@ pub fn serve(
     let close = Close(CloseCode::NONE);
     let slot = visitor.slot.of_subscriber(outbox.clone());
     counters::HTTP_REQUESTS.add_one(101.into());
-    let Ok(early) = conversation.switch(accepted, head) else {
+    let Ok(early) = conversation.upgrade(accepted, head) else {
         return;
     };
     slot.await_token();
@@ -137,12 +137,12 @@ struct Subscriber {
     id: u64,
     session: Session,
     close: Close,
-    seat: Seat,
-    outbox: Outbox,
+    seat: Subscriptions,
+    outbox: SendQueue,
     verifier: Live<Verifier>,
     queue: usize,
-    slot: Slot,
-    _stay: Result<Stay, TooMany>,
+    slot: ConnectionPermit,
+    _stay: Result<IpPermit, OverIpLimit>,
 }
 
 /// The code under which a connection is counted when it ends, on whichever path.
@@ -163,7 +163,7 @@ enum Step {
 
 impl Subscriber {
     /// Waits for the first good token. Pings are answered, but don't extend the time.
-    fn authenticate(&mut self, deadline: Instant) -> Result<(), Ending> {
+    fn authenticate(&mut self, deadline: Instant) -> Result<(), Disconnect> {
         loop {
             let text = self.session.next(Some(deadline))?;
             if self.react(&text)? == Step::Authenticated {
@@ -205,7 +205,7 @@ impl Subscriber {
         }
     }
 
-    fn react(&mut self, text: &str) -> Result<Step, Ending> {
+    fn react(&mut self, text: &str) -> Result<Step, Disconnect> {
         let event = Event::parse(text);
         counters::CLIENT_MESSAGES.add_one(event.kind());
         let answer = match event {
@@ -222,8 +222,8 @@ impl Subscriber {
     }
 
     /// Subscribes to what a token lists, or to nothing of it.
-    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Ending> {
-        let token = token.ok_or_else(|| reject(Rejection::Malformed))?;
+    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Disconnect> {
+        let token = token.ok_or_else(|| reject(TokenError::Malformed))?;
         let verified = self.verifier.now().verify(&token).map_err(reject)?;
         let claims = verified.claims(SystemTime::now()).map_err(reject)?;
         let listed = claims
@@ -233,16 +233,16 @@ impl Subscriber {
             return Err(reject(AuthFailure::Channels));
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
-        self.check(&names).map_err(Ending::Rejected)?;
+        self.check(&names).map_err(Disconnect::Rejected)?;
         // Before the client hears of it: from then on it does not make room for others.
         if !self.slot.confirm() {
-            return Err(Ending::Gone); // it did so just now
+            return Err(Disconnect::Gone); // it did so just now
         }
         self.join(&names);
         Ok(())
     }
 
-    fn check(&self, names: &[&str]) -> Result<(), Farewell> {
+    fn check(&self, names: &[&str]) -> Result<(), CloseFrame> {
         for name in names {
             channel::check(name).map_err(|fault| match fault {
                 Fault::Empty => EMPTY_NAME,
@@ -269,7 +269,7 @@ impl Subscriber {
         debug!("subscribed conn={} channels={}", self.id, self.seat.held());
     }
 
-    fn end(self, ending: Ending) {
+    fn end(self, ending: Disconnect) {
         let Subscriber {
             id,
             session,
@@ -278,7 +278,7 @@ impl Subscriber {
             slot,
             ..
         } = self;
-        note_ending(id, ending);
+        record_disconnect(id, ending);
         close.0 = match slot.is_leaving() {
             true => CloseCode::of(Some(SERVER_IS_FULL)),
             false => ending.close_code(),
@@ -291,24 +291,24 @@ impl Subscriber {
 
 /// What a token that is not taken means for the connection; why is counted and logged, and
 /// never told.
-fn reject(reason: impl Into<AuthFailure>) -> Ending {
+fn reject(reason: impl Into<AuthFailure>) -> Disconnect {
     let reason = reason.into();
     counters::AUTH_FAILURES.add_one(reason);
-    Ending::NotAuthorized(reason)
+    Disconnect::NotAuthorized(reason)
 }
 
 /// What an operator wants counted, and to see without asking, but not once per connection.
-fn note_ending(id: u64, ending: Ending) {
+fn record_disconnect(id: u64, ending: Disconnect) {
     match ending {
-        Ending::AuthTimedOut => counters::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
-        Ending::Silent => counters::SILENT_SUBSCRIBERS_CUT.add_one(),
-        Ending::NotAuthorized(reason) => {
+        Disconnect::AuthTimedOut => counters::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
+        Disconnect::Silent => counters::SILENT_SUBSCRIBERS_CUT.add_one(),
+        Disconnect::NotAuthorized(reason) => {
             if let Some(suppressed) = REFUSED_TOKENS.pass() {
                 let reason = reason.name();
                 info!("token refused conn={id} code=4001 reason={reason} suppressed={suppressed}");
             }
         }
-        Ending::TooSlow | Ending::Stalled => {
+        Disconnect::TooSlow | Disconnect::Stalled => {
             counters::SLOW_SUBSCRIBERS_CUT.add_one();
             if let Some(suppressed) = SLOW_SUBSCRIBERS.pass() {
                 let name = ending.name();

@@ -25,10 +25,10 @@ pub use mac::{Algorithm, Secret};
 use mac::Mac;
 
 /// Why a token is not taken. It is counted for the operator; whoever shows the token is told
-/// the same for all of them but [`Rejection::TooDeep`], so that nobody learns from the answer
+/// the same for all of them but [`TokenError::TooDeep`], so that nobody learns from the answer
 /// what a forgery still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
+pub enum TokenError {
     /// It has not three parts in base64, or its header is not an object with an `alg`, or is
     /// nested deeper than [`json::MAX_DEPTH`].
     Malformed,
@@ -110,14 +110,14 @@ impl Verifier {
     /// Checks form, algorithm and signature. The times are checked with the claims.
     ///
     /// # Errors
-    /// [`Rejection::Malformed`], [`Rejection::Algorithm`] or [`Rejection::Signature`].
-    pub fn verify(&self, token: &str) -> Result<Verified, Rejection> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
-        let (header, claims) = signed.split_once('.').ok_or(Rejection::Malformed)?;
+    /// [`TokenError::Malformed`], [`TokenError::Algorithm`] or [`TokenError::Signature`].
+    pub fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         self.check_header(&decode(header)?)?;
         match self.is_signed(signed.as_bytes(), &decode(signature)?) {
             true => Ok(Verified(decode(claims)?)),
-            false => Err(Rejection::Signature),
+            false => Err(TokenError::Signature),
         }
     }
 
@@ -128,14 +128,14 @@ impl Verifier {
             || previous().is_some_and(|mac| mac.verifies(text, signature))
     }
 
-    fn check_header(&self, header: &[u8]) -> Result<(), Rejection> {
+    fn check_header(&self, header: &[u8]) -> Result<(), TokenError> {
         if json::is_too_deep(header) {
-            return Err(Rejection::Malformed);
+            return Err(TokenError::Malformed);
         }
-        let jose: Jose = read_object(header).ok_or(Rejection::Malformed)?;
+        let jose: Jose = read_object(header).ok_or(TokenError::Malformed)?;
         match jose.alg == self.algorithm.name() && !jose.crit {
             true => Ok(()),
-            false => Err(Rejection::Algorithm),
+            false => Err(TokenError::Algorithm),
         }
     }
 }
@@ -150,20 +150,20 @@ impl Verified {
     /// Reads the claims, if the token is valid at this moment (RFC 7519 §4.1.4, §4.1.5).
     ///
     /// # Errors
-    /// [`Rejection::Claims`] or [`Rejection::TooDeep`] when they can't be read;
-    /// [`Rejection::Expired`] or [`Rejection::NotYetValid`].
-    pub fn claims(&self, now: SystemTime) -> Result<Claims<'_>, Rejection> {
+    /// [`TokenError::Claims`] or [`TokenError::TooDeep`] when they can't be read;
+    /// [`TokenError::Expired`] or [`TokenError::NotYetValid`].
+    pub fn claims(&self, now: SystemTime) -> Result<Claims<'_>, TokenError> {
         if json::is_too_deep(&self.0) {
-            return Err(Rejection::TooDeep);
+            return Err(TokenError::TooDeep);
         }
-        let claims: Claims = read_object(&self.0).ok_or(Rejection::Claims)?;
+        let claims: Claims = read_object(&self.0).ok_or(TokenError::Claims)?;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let expires = seconds(claims.exp)?.unwrap_or(f64::INFINITY);
         let begins = seconds(claims.nbf)?.unwrap_or(f64::NEG_INFINITY);
         // The second that `exp` names is still good; `nbf` is compared to the instant.
         match () {
-            () if expires < now.as_secs() as f64 => Err(Rejection::Expired),
-            () if begins > now.as_secs_f64() => Err(Rejection::NotYetValid),
+            () if expires < now.as_secs() as f64 => Err(TokenError::Expired),
+            () if begins > now.as_secs_f64() => Err(TokenError::NotYetValid),
             () => Ok(claims),
         }
     }
@@ -183,10 +183,10 @@ pub fn sign(
     jsonwebtoken::encode(&Header::new(algorithm.into()), claims, &key)
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Rejection> {
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD
         .decode(part)
-        .map_err(|_| Rejection::Malformed)
+        .map_err(|_| TokenError::Malformed)
 }
 
 fn read_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
@@ -195,10 +195,10 @@ fn read_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
 }
 
 /// A NumericDate (RFC 7519 §2), integer or not; `null` is as good as absent.
-fn seconds(claim: Option<&RawValue>) -> Result<Option<f64>, Rejection> {
+fn seconds(claim: Option<&RawValue>) -> Result<Option<f64>, TokenError> {
     match claim {
         None => Ok(None),
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| Rejection::Claims),
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| TokenError::Claims),
     }
 }
 
@@ -266,13 +266,13 @@ mod tests {
         let claims = URL_SAFE_NO_PAD.encode("{}");
         for token in ["", ".", "..", "a.b.c", &none] {
             let rejection = verifier.verify(token).unwrap_err();
-            assert_eq!(rejection, Rejection::Malformed, "{token}");
+            assert_eq!(rejection, TokenError::Malformed, "{token}");
         }
         let unsigned = verifier.verify(&format!("{none}.{claims}.")).unwrap_err();
-        assert_eq!(unsigned, Rejection::Algorithm);
+        assert_eq!(unsigned, TokenError::Algorithm);
         let ours = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512"}"#);
         let unsigned = verifier.verify(&format!("{ours}.{claims}.")).unwrap_err();
-        assert_eq!(unsigned, Rejection::Signature);
+        assert_eq!(unsigned, TokenError::Signature);
     }
 
     #[test]
@@ -285,17 +285,17 @@ mod tests {
         };
         assert_eq!(rejection(json!({"exp": NOW, "nbf": NOW})), None);
         for (claims, expected) in [
-            (json!({"exp": NOW - 1}), Rejection::Expired),
-            (json!({"exp": NOW - 1, "nbf": NOW + 1}), Rejection::Expired),
-            (json!({"nbf": NOW + 1}), Rejection::NotYetValid),
-            (json!({"exp": "soon"}), Rejection::Claims),
-            (json!([]), Rejection::Claims),
+            (json!({"exp": NOW - 1}), TokenError::Expired),
+            (json!({"exp": NOW - 1, "nbf": NOW + 1}), TokenError::Expired),
+            (json!({"nbf": NOW + 1}), TokenError::NotYetValid),
+            (json!({"exp": "soon"}), TokenError::Claims),
+            (json!([]), TokenError::Claims),
         ] {
             assert_eq!(rejection(claims), Some(expected));
         }
     }
 
-    fn rejection_of_header(header: &str) -> Option<Rejection> {
+    fn rejection_of_header(header: &str) -> Option<TokenError> {
         let header = URL_SAFE_NO_PAD.encode(header);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode("{}"));
         let key = EncodingKey::from_secret(secret().bytes());
@@ -310,7 +310,7 @@ mod tests {
         for crit in [r#"["b64"]"#, "[]", "null"] {
             let header = format!(r#"{{"alg":"HS512","crit":{crit},"b64":false}}"#);
             let rejection = rejection_of_header(&header);
-            assert_eq!(rejection, Some(Rejection::Algorithm), "{crit}");
+            assert_eq!(rejection, Some(TokenError::Algorithm), "{crit}");
         }
     }
 
@@ -321,7 +321,7 @@ mod tests {
             rejection_of_header(&format!(r#"{{"alg":"HS512","x":{open}{close}}}"#))
         };
         assert_eq!(nested(127), None);
-        assert_eq!(nested(128), Some(Rejection::Malformed));
+        assert_eq!(nested(128), Some(TokenError::Malformed));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Chunked bodies (RFC 9112 §7.1), taken apart as the bytes come.
 
-use super::Refusal;
+use super::HttpError;
 
 /// Longest line with a chunk's size, and longest trailer section, in bytes.
 const MAX_LINE: usize = 4 * 1024;
@@ -31,7 +31,7 @@ impl Chunked {
         input: &mut Vec<u8>,
         body: &mut Vec<u8>,
         limit: usize,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, HttpError> {
         let mut taken = 0;
         while let Some(step) = self.step(&input[taken..], body, limit)? {
             taken += step;
@@ -46,7 +46,7 @@ impl Chunked {
         input: &[u8],
         body: &mut Vec<u8>,
         limit: usize,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Option<usize>, HttpError> {
         match *self {
             Chunked::Size => {
                 let Some(line) = line(input, MAX_LINE)? else {
@@ -54,7 +54,7 @@ impl Chunked {
                 };
                 let size = chunk_size(line)?;
                 if size > limit - body.len() {
-                    return Err(Refusal::new(413, format!("body is over {limit} bytes")));
+                    return Err(HttpError::new(413, format!("body is over {limit} bytes")));
                 }
                 *self = if size == 0 {
                     Chunked::Trailers(0)
@@ -78,7 +78,7 @@ impl Chunked {
                     Ok(Some(2))
                 }
                 [] | [b'\r'] => Ok(None),
-                _ => Err(Refusal::new(400, "a chunk is longer than its size says")),
+                _ => Err(HttpError::new(400, "a chunk is longer than its size says")),
             },
             Chunked::Trailers(dropped) => {
                 let Some(line) = line(input, MAX_TRAILERS - dropped)? else {
@@ -97,15 +97,15 @@ impl Chunked {
 }
 
 /// A line without its CR LF, if it is there whole.
-fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, Refusal> {
+fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, HttpError> {
     let end = input.iter().take(limit + 2).position(|&byte| byte == b'\n');
     match end {
         Some(end) if end > 0 && input[end - 1] == b'\r' => Ok(Some(&input[..end - 1])),
-        Some(_) => Err(Refusal::new(
+        Some(_) => Err(HttpError::new(
             400,
             "a line of the body ends with LF instead of CR LF",
         )),
-        None if input.len() > limit + 1 => Err(Refusal::new(
+        None if input.len() > limit + 1 => Err(HttpError::new(
             400,
             "chunk extensions or trailers are too long",
         )),
@@ -114,7 +114,7 @@ fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, Refusal> {
 }
 
 /// The hexadecimal size; what stands behind a semicolon is an extension, and ignored.
-fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
+fn chunk_size(line: &[u8]) -> Result<usize, HttpError> {
     let size = line
         .split(|&byte| byte == b';')
         .next()
@@ -123,7 +123,7 @@ fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
     let is_hex = !size.is_empty() && size.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(size).ok().filter(|_| is_hex);
     let Some(text) = text else {
-        return Err(Refusal::new(400, "a chunk's size is not a number"));
+        return Err(HttpError::new(400, "a chunk's size is not a number"));
     };
     Ok(usize::from_str_radix(text, 16).unwrap_or(usize::MAX)) // over every limit
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Decoder, Head, Persistence, Progress, Refusal, Reply, Request, head_end};
-use crate::net::connections::{Guest, Work};
-use crate::net::shutdown::Stop;
+use super::{Decoder, Head, HttpError, Persistence, Progress, Request, Response, head_end};
+use crate::net::connections::{ConnectionHandle, RequestGuard};
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::{Socket, Wait, wait};
 
 /// A buffer that a large request has left is given back, in bytes.
@@ -32,16 +32,16 @@ pub enum Next {
     /// It asked for something.
     Request(Request),
     /// What it sent can't be answered but with this, and nothing after it.
-    Refused(Refusal),
+    Refused(HttpError),
     /// It is gone, or has been silent for too long.
     Over,
 }
 
 /// The conversation on one connection.
-pub struct Conversation {
+pub struct Connection {
     socket: Socket,
-    guest: Guest,
-    stop: Stop,
+    guest: ConnectionHandle,
+    stop: Shutdown,
     /// Those of the request that is under way, or was last.
     limits: Limits,
     decoder: Decoder,
@@ -59,17 +59,22 @@ enum Phase {
     /// Nothing has come on this connection yet.
     Fresh,
     /// A request has begun to come, and is not answered.
-    UnderWay(Work),
+    UnderWay(RequestGuard),
     /// One request is answered, and no other has begun. The thread sleeps in `recv`, which
     /// a busy publisher's connection does for every request: a `poll` before it would cost a
     /// tenth of the whole broadcast.
     Between,
 }
 
-impl Conversation {
+impl Connection {
     /// Begins with a connection that was accepted just now.
-    pub fn new(socket: Socket, limits: Limits, guest: Guest, stop: Stop) -> Conversation {
-        Conversation {
+    pub fn new(
+        socket: Socket,
+        limits: Limits,
+        guest: ConnectionHandle,
+        stop: Shutdown,
+    ) -> Connection {
+        Connection {
             socket,
             guest,
             stop,
@@ -120,8 +125,8 @@ impl Conversation {
     }
 
     /// Answers a request. Says whether the conversation goes on; if not, it has been ended.
-    pub fn reply(&mut self, reply: Reply, head: &Head) -> Persistence {
-        let is_ending = self.stop.is_raised();
+    pub fn reply(&mut self, reply: Response, head: &Head) -> Persistence {
+        let is_ending = self.stop.is_triggered();
         let persistence = match head.wants_more() && !is_ending {
             true => Persistence::KeepAlive,
             false => Persistence::Close,
@@ -141,11 +146,11 @@ impl Conversation {
     }
 
     /// Turns away what could not be read, and ends the conversation so that the answer arrives.
-    pub fn refuse(&mut self, refusal: Refusal) {
+    pub fn refuse(&mut self, refusal: HttpError) {
         if let Phase::UnderWay(work) = &self.phase {
             work.turned_away();
         }
-        let answer = Reply::from(refusal).encode_unasked();
+        let answer = Response::from(refusal).encode_unasked();
         if self.socket.send_all(&answer, self.limits.write).is_ok() {
             self.socket.linger(self.limits.write);
         }
@@ -155,7 +160,7 @@ impl Conversation {
     ///
     /// # Errors
     /// When the peer is gone.
-    pub fn switch(self, reply: Reply, head: &Head) -> std::io::Result<Vec<u8>> {
+    pub fn upgrade(self, reply: Response, head: &Head) -> std::io::Result<Vec<u8>> {
         let answer = reply.encode(head, Persistence::KeepAlive);
         self.socket.send_all(&answer, self.limits.write)?;
         let mut rest = self.input;
@@ -217,13 +222,13 @@ impl Conversation {
         };
         match received {
             Ok(0) if is_under_way => {
-                let refusal = Refusal::new(400, "the connection ended inside the request");
+                let refusal = HttpError::new(400, "the connection ended inside the request");
                 Some(Next::Refused(refusal))
             }
             Err(error) if error.kind() == ErrorKind::TimedOut && is_under_way => {
                 let limit = self.limits.request;
                 let sentence = format!("request did not arrive whole within {limit:?}");
-                Some(Next::Refused(Refusal::new(408, sentence)))
+                Some(Next::Refused(HttpError::new(408, sentence)))
             }
             Ok(0) | Err(_) => Some(Next::Over),
             Ok(_) => None,

@@ -2,7 +2,7 @@
 
 use super::chunked::Chunked;
 use super::head::Framing;
-use super::{Head, Refusal};
+use super::{Head, HttpError};
 
 /// Bodies up to this size are copied out of the buffer that they were read into, in bytes.
 const COPIED: usize = 4 * 1024;
@@ -10,7 +10,7 @@ const COPIED: usize = 4 * 1024;
 /// A request, whole.
 #[derive(Debug)]
 pub struct Request {
-    /// Line and headers.
+    /// Batcher and headers.
     pub head: Head,
     /// The body, with chunks joined.
     pub body: Vec<u8>,
@@ -69,7 +69,7 @@ impl Decoder {
     ///
     /// # Errors
     /// A refusal, after which nothing more can be read from this connection.
-    pub fn advance(&mut self, input: &mut Vec<u8>) -> Result<Progress, Refusal> {
+    pub fn advance(&mut self, input: &mut Vec<u8>) -> Result<Progress, HttpError> {
         if self.begun.is_none() {
             let Some((head, size)) = Head::parse(input)? else {
                 return Ok(Progress::Partial);
@@ -100,11 +100,14 @@ impl Decoder {
 }
 
 impl Begun {
-    fn new(head: Head, max_body: usize) -> Result<Begun, Refusal> {
+    fn new(head: Head, max_body: usize) -> Result<Begun, HttpError> {
         let awaits_continue = head.expects_continue()?;
         let rest = match head.framing {
             Framing::Length(length) if length > max_body => {
-                return Err(Refusal::new(413, format!("body is over {max_body} bytes")));
+                return Err(HttpError::new(
+                    413,
+                    format!("body is over {max_body} bytes"),
+                ));
             }
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunks(Chunked::Size),
@@ -117,7 +120,7 @@ impl Begun {
         })
     }
 
-    fn take_body(&mut self, input: &mut Vec<u8>, max_body: usize) -> Result<bool, Refusal> {
+    fn take_body(&mut self, input: &mut Vec<u8>, max_body: usize) -> Result<bool, HttpError> {
         match &mut self.rest {
             Rest::Chunks(chunked) => chunked.advance(input, &mut self.body, max_body),
             // A usual body is copied: the next request wants this buffer again.

@@ -5,7 +5,7 @@
 
 use tiny_http::{HTTPVersion, Header, Method};
 
-use super::{Refusal, head_end};
+use super::{HttpError, head_end};
 
 /// Most headers in a head.
 const MAX_HEADERS: usize = 100;
@@ -59,7 +59,7 @@ impl Head {
     ///
     /// # Errors
     /// A refusal with 400, 414, 431, 501 or 505.
-    pub fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+    pub fn parse(input: &[u8]) -> Result<Option<(Head, usize)>, HttpError> {
         let Some(end) = head_end::find_end(input)? else {
             return Ok(None);
         };
@@ -71,13 +71,13 @@ impl Head {
         let (Some(method), Some(target), Some(minor)) =
             (request.method, request.path, request.version)
         else {
-            return Err(Refusal::new(400, "request head is not complete"));
+            return Err(HttpError::new(400, "request head is not complete"));
         };
         let headers = request.headers.iter().filter_map(keep).collect();
         let head = Head {
             method: method
                 .parse()
-                .map_err(|()| Refusal::new(400, "method is not a token"))?,
+                .map_err(|()| HttpError::new(400, "method is not a token"))?,
             path: path(target).to_owned(),
             version: HTTPVersion(1, minor),
             framing: Framing::Length(0),
@@ -130,13 +130,13 @@ impl Head {
     ///
     /// # Errors
     /// A refusal with 417 for an expectation that we don't know.
-    pub fn expects_continue(&self) -> Result<bool, Refusal> {
+    pub fn expects_continue(&self) -> Result<bool, HttpError> {
         match self.header("Expect") {
             None | Some("") => Ok(false),
             Some(expected) if expected.eq_ignore_ascii_case("100-continue") => {
                 Ok(self.version == HTTPVersion(1, 1))
             }
-            Some(_) => Err(Refusal::new(
+            Some(_) => Err(HttpError::new(
                 417,
                 "the only expectation known is 100-continue",
             )),
@@ -144,7 +144,7 @@ impl Head {
     }
 
     /// RFC 9112 §3.2.
-    fn check_host(&self) -> Result<(), Refusal> {
+    fn check_host(&self) -> Result<(), HttpError> {
         let mut hosts = self.values("Host");
         let sentence = match (hosts.next(), hosts.next()) {
             (None, _) if self.version == HTTPVersion(1, 1) => "Host is missing",
@@ -152,28 +152,31 @@ impl Head {
             (Some(host), _) if host.contains(NOT_IN_A_HOST) => "Host is not a host with a port",
             _ => return Ok(()),
         };
-        Err(Refusal::new(400, sentence))
+        Err(HttpError::new(400, sentence))
     }
 
-    fn find_framing(&self) -> Result<Framing, Refusal> {
+    fn find_framing(&self) -> Result<Framing, HttpError> {
         let lengths: Vec<&str> = self.values("Content-Length").collect();
         let is_coded = self.values("Transfer-Encoding").next().is_some();
         match lengths[..] {
             [] if is_coded => self.check_coding(),
             [] => Ok(Framing::Length(0)),
-            [_] if is_coded => Err(Refusal::new(
+            [_] if is_coded => Err(HttpError::new(
                 400,
                 "Content-Length and Transfer-Encoding are both given",
             )),
             [length] => content_length(length).map(Framing::Length),
-            _ => Err(Refusal::new(400, "Content-Length is given more than once")),
+            _ => Err(HttpError::new(
+                400,
+                "Content-Length is given more than once",
+            )),
         }
     }
 
     /// RFC 9112 §6.1.
-    fn check_coding(&self) -> Result<Framing, Refusal> {
+    fn check_coding(&self) -> Result<Framing, HttpError> {
         if self.version == HTTPVersion(1, 0) {
-            return Err(Refusal::new(
+            return Err(HttpError::new(
                 400,
                 "Transfer-Encoding is not known to HTTP/1.0",
             ));
@@ -186,14 +189,14 @@ impl Head {
             .iter()
             .any(|coding| !coding.eq_ignore_ascii_case("chunked"))
         {
-            return Err(Refusal::new(
+            return Err(HttpError::new(
                 501,
                 "the only Transfer-Encoding known is chunked",
             ));
         }
         match codings.len() {
             1 => Ok(Framing::Chunked),
-            _ => Err(Refusal::new(
+            _ => Err(HttpError::new(
                 400,
                 "Transfer-Encoding is chunked more than once",
             )),
@@ -201,19 +204,19 @@ impl Head {
     }
 }
 
-fn malformed(error: httparse::Error, head: &[u8]) -> Refusal {
+fn malformed(error: httparse::Error, head: &[u8]) -> HttpError {
     match error {
         httparse::Error::TooManyHeaders => {
-            Refusal::new(431, format!("request has over {MAX_HEADERS} headers"))
+            HttpError::new(431, format!("request has over {MAX_HEADERS} headers"))
         }
         httparse::Error::Version if names_a_version(head) => {
-            Refusal::new(505, "HTTP version is not 1.0 or 1.1")
+            HttpError::new(505, "HTTP version is not 1.0 or 1.1")
         }
-        httparse::Error::Version => Refusal::new(
+        httparse::Error::Version => HttpError::new(
             400,
             "request line is not a method, a target and HTTP/1.1; a space in a target is %20",
         ),
-        error => Refusal::new(400, format!("request head is malformed: {error}")),
+        error => HttpError::new(400, format!("request head is malformed: {error}")),
     }
 }
 
@@ -258,9 +261,9 @@ fn path(target: &str) -> &str {
     }
 }
 
-fn content_length(value: &str) -> Result<usize, Refusal> {
+fn content_length(value: &str) -> Result<usize, HttpError> {
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::new(400, "Content-Length is not a number"));
+        return Err(HttpError::new(400, "Content-Length is not a number"));
     }
     Ok(value.parse().unwrap_or(usize::MAX)) // too long for the type is too long for every limit
 }

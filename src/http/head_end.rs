@@ -3,7 +3,7 @@
 //! Looks at what has arrived and nothing else, again with each arrival; what a head says is
 //! read by `head`.
 
-use super::Refusal;
+use super::HttpError;
 
 /// Longest request line, in bytes.
 pub const MAX_REQUEST_LINE: usize = 8 * 1024;
@@ -15,13 +15,13 @@ pub const MAX_HEAD: usize = 16 * 1024;
 ///
 /// # Errors
 /// A refusal with 400, 414 or 431.
-pub fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
+pub fn find_end(input: &[u8]) -> Result<Option<usize>, HttpError> {
     // Something else than HTTP, such as TLS, shows in its first byte.
     if input
         .first()
         .is_some_and(|first| !first.is_ascii_graphic() && !b"\r\n".contains(first))
     {
-        return Err(Refusal::new(400, "this is not an HTTP request"));
+        return Err(HttpError::new(400, "this is not an HTTP request"));
     }
     // No further than over the limit, so that it does not matter how much has come at once.
     let input = &input[..input.len().min(MAX_HEAD + 1)];
@@ -33,7 +33,7 @@ pub fn find_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
             check_sizes(0, length)?;
         }
         if length == 0 || input[line_end - 1] != b'\r' {
-            return Err(Refusal::new(
+            return Err(HttpError::new(
                 400,
                 "a line of the head ends with LF instead of CR LF",
             ));
@@ -64,13 +64,13 @@ pub fn empty_lines(input: &[u8]) -> usize {
         * 2
 }
 
-fn check_sizes(head: usize, request_line: usize) -> Result<(), Refusal> {
+fn check_sizes(head: usize, request_line: usize) -> Result<(), HttpError> {
     if request_line > MAX_REQUEST_LINE {
         let sentence = format!("request line is over {MAX_REQUEST_LINE} bytes");
-        return Err(Refusal::new(414, sentence));
+        return Err(HttpError::new(414, sentence));
     }
     if head > MAX_HEAD {
-        return Err(Refusal::new(
+        return Err(HttpError::new(
             431,
             format!("request head is over {MAX_HEAD} bytes"),
         ));

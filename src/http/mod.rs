@@ -1,6 +1,6 @@
 //! HTTP/1.1 on one connection: requests in, answers out (RFC 9110, RFC 9112).
 //!
-//! `Conversation` does the reading, waiting and writing; `decoder` turns bytes into
+//! `Connection` does the reading, waiting and writing; `decoder` turns bytes into
 //! requests without any I/O; `reply` is what a route gives. Which route that is, is
 //! none of its business.
 
@@ -14,15 +14,15 @@ pub mod origin;
 pub mod response;
 
 pub use chunked::Chunked;
-pub use connection::{Conversation, Limits, Next};
+pub use connection::{Connection, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
 pub use head::Head;
 pub use head_end::MAX_HEAD;
-pub use response::{Persistence, Reply};
+pub use response::{Persistence, Response};
 
 /// A request that is turned down before it reached a route, or by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct HttpError {
     /// The HTTP status.
     pub status: u16,
     /// One sentence that says what is wrong: lower case, no full stop.
@@ -31,10 +31,10 @@ pub struct Refusal {
     pub challenge: Option<&'static str>,
 }
 
-impl Refusal {
+impl HttpError {
     /// A refusal with a status and a sentence.
-    pub fn new(status: u16, sentence: impl Into<String>) -> Refusal {
-        Refusal {
+    pub fn new(status: u16, sentence: impl Into<String>) -> HttpError {
+        HttpError {
             status,
             sentence: sentence.into(),
             challenge: None,
@@ -43,8 +43,8 @@ impl Refusal {
 
     /// The same refusal, which says how to show who one is.
     #[must_use]
-    pub fn with_challenge(self, challenge: &'static str) -> Refusal {
-        Refusal {
+    pub fn with_challenge(self, challenge: &'static str) -> HttpError {
+        HttpError {
             challenge: Some(challenge),
             ..self
         }

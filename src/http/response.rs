@@ -6,9 +6,9 @@
 use std::io::Cursor;
 
 use serde::Serialize;
-use tiny_http::{HTTPVersion, Header, Method, Response, StatusCode};
+use tiny_http::{HTTPVersion, Header, Method, StatusCode};
 
-use super::{Head, Refusal};
+use super::{Head, HttpError};
 
 /// Status line and headers of an answer without its body, in bytes, give or take.
 const HEAD_SIZE: usize = 320;
@@ -36,21 +36,21 @@ enum WebSocket {
 }
 
 /// An answer to a request.
-pub struct Reply {
-    response: Response<Cursor<Vec<u8>>>,
+pub struct Response {
+    response: tiny_http::Response<Cursor<Vec<u8>>>,
     websocket: WebSocket,
 }
 
-impl Reply {
+impl Response {
     /// JSON with a status.
-    pub fn json(status: u16, body: &impl Serialize) -> Reply {
+    pub fn json(status: u16, body: &impl Serialize) -> Response {
         let text = serde_json::to_vec(body).expect("what we answer has only text for keys");
-        Reply::new(status, "application/json", text)
+        Response::new(status, "application/json", text)
     }
 
     /// A page of ours. It may load nothing from elsewhere and is not kept.
-    pub fn page(html: &'static str) -> Reply {
-        Reply::new(200, "text/html; charset=utf-8", html.into())
+    pub fn page(html: &'static str) -> Response {
+        Response::new(200, "text/html; charset=utf-8", html.into())
             .with("Cache-Control", "no-store")
             .with("X-Content-Type-Options", "nosniff")
             .with("Referrer-Policy", "no-referrer")
@@ -63,14 +63,14 @@ impl Reply {
     }
 
     /// Text of a kind, made for this one answer.
-    pub fn text(content_type: &str, text: String) -> Reply {
-        Reply::new(200, content_type, text.into_bytes()).with("Cache-Control", "no-store")
+    pub fn text(content_type: &str, text: String) -> Response {
+        Response::new(200, content_type, text.into_bytes()).with("Cache-Control", "no-store")
     }
 
     /// The end of a handshake (RFC 6455 §4.2.2).
-    pub fn switching_protocols(accept: &str) -> Reply {
-        let response = Response::from_data(Vec::new()).with_status_code(StatusCode(101));
-        let reply = Reply {
+    pub fn switching_protocols(accept: &str) -> Response {
+        let response = tiny_http::Response::from_data(Vec::new()).with_status_code(StatusCode(101));
+        let reply = Response {
             response,
             websocket: WebSocket::Accepted,
         };
@@ -78,17 +78,17 @@ impl Reply {
     }
 
     /// The answer to a method that the path does not know (RFC 9110 §15.5.6).
-    pub fn method_not_allowed(allowed: &'static str) -> Reply {
+    pub fn method_not_allowed(allowed: &'static str) -> Response {
         let sentence = format!("method is not allowed here; use {allowed}");
-        Reply::from(Refusal::new(405, sentence)).with("Allow", allowed)
+        Response::from(HttpError::new(405, sentence)).with("Allow", allowed)
     }
 
-    fn new(status: u16, content_type: &str, body: Vec<u8>) -> Reply {
-        let response = Response::from_data(body)
+    fn new(status: u16, content_type: &str, body: Vec<u8>) -> Response {
+        let response = tiny_http::Response::from_data(body)
             .with_status_code(StatusCode(status))
             // Never chunked: the length is known and every client takes it.
             .with_chunked_threshold(usize::MAX);
-        let reply = Reply {
+        let reply = Response {
             response,
             websocket: WebSocket::Unmentioned,
         };
@@ -96,7 +96,7 @@ impl Reply {
     }
 
     /// The same answer with one more header, which must be ASCII.
-    pub fn with(mut self, name: &str, value: &str) -> Reply {
+    pub fn with(mut self, name: &str, value: &str) -> Response {
         let header = Header::from_bytes(name.as_bytes(), value.as_bytes());
         self.response
             .add_header(header.expect("our own headers are ASCII"));
@@ -153,13 +153,13 @@ fn server() -> Header {
 }
 
 /// `{"error":"…"}`, with the headers that its status asks for.
-impl From<Refusal> for Reply {
-    fn from(refusal: Refusal) -> Reply {
+impl From<HttpError> for Response {
+    fn from(refusal: HttpError) -> Response {
         #[derive(Serialize)]
         struct Body<'a> {
             error: &'a str,
         }
-        let reply = Reply::json(
+        let reply = Response::json(
             refusal.status,
             &Body {
                 error: &refusal.sentence,
@@ -170,7 +170,7 @@ impl From<Refusal> for Reply {
             None => reply,
         };
         match refusal.status {
-            426 => Reply {
+            426 => Response {
                 websocket: WebSocket::Required,
                 ..reply
             },
@@ -188,7 +188,7 @@ mod tests {
         Head::parse(text.as_bytes()).unwrap().unwrap().0
     }
 
-    fn encode(reply: Reply, request: &str, persistence: Persistence) -> String {
+    fn encode(reply: Response, request: &str, persistence: Persistence) -> String {
         String::from_utf8(reply.encode(&head(request), persistence)).unwrap()
     }
 
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_refusal_is_json_with_a_sentence() {
         let text = encode(
-            Refusal::new(400, "no \"token\"").into(),
+            HttpError::new(400, "no \"token\"").into(),
             GET,
             Persistence::Close,
         );
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn head_gets_the_length_without_the_body() {
         let request = "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n";
-        let text = encode(Reply::page("<p>hi</p>"), request, Persistence::KeepAlive);
+        let text = encode(Response::page("<p>hi</p>"), request, Persistence::KeepAlive);
         assert!(
             text.contains("Content-Length: 9\r\n") && text.ends_with("\r\n\r\n"),
             "{text}"
@@ -229,19 +229,19 @@ mod tests {
     #[test]
     fn http_1_0_is_told_that_the_connection_stays() {
         let request = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
-        let text = encode(Reply::page(""), request, Persistence::KeepAlive);
+        let text = encode(Response::page(""), request, Persistence::KeepAlive);
         assert!(text.contains("\r\nConnection: keep-alive\r\n"), "{text}");
     }
 
     #[test]
     fn upgrades_are_asked_for_and_accepted() {
-        let text = encode(Refusal::new(426, "x").into(), GET, Persistence::KeepAlive);
+        let text = encode(HttpError::new(426, "x").into(), GET, Persistence::KeepAlive);
         assert!(
             text.contains("\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"),
             "{text}"
         );
         let text = encode(
-            Reply::switching_protocols("abc="),
+            Response::switching_protocols("abc="),
             GET,
             Persistence::KeepAlive,
         );
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_long_body_is_not_chunked() {
         let long = "x".repeat(100_000).leak();
-        let text = encode(Reply::page(long), GET, Persistence::KeepAlive);
+        let text = encode(Response::page(long), GET, Persistence::KeepAlive);
         assert!(text.contains("Content-Length: 100000\r\n"));
     }
 }

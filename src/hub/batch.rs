@@ -16,7 +16,7 @@ const MAX_BATCH: usize = 64 * 1024;
 
 /// The line in front of one channel.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct Batcher {
     /// Guards who is on the way and who waits.
     state: Mutex<State>,
     /// Told whenever a way has ended.
@@ -38,14 +38,14 @@ struct Batch {
 }
 
 /// What a frame is in its batch.
-enum Part {
+enum Role {
     /// The first, whose sender sends the batch.
     Leads(Arc<OnceLock<usize>>),
     /// Sent by the leader.
     Follows(Arc<OnceLock<usize>>),
 }
 
-impl Line {
+impl Batcher {
     /// Sends a frame in its turn through `fan_out`, which is never called twice at a time;
     /// perhaps together with others. Tells how many took it.
     pub fn send(&self, frame: &Bytes, fan_out: impl Fn(&Bytes) -> usize) -> usize {
@@ -55,7 +55,7 @@ impl Line {
             return self.go(state, |_| (frame.clone(), None), fan_out);
         }
         match self.line_up(&mut state, frame) {
-            Part::Leads(outcome) => {
+            Role::Leads(outcome) => {
                 while state.is_taken {
                     self.moved.wait(&mut state);
                 }
@@ -65,7 +65,7 @@ impl Line {
                 };
                 self.go(state, take, fan_out)
             }
-            Part::Follows(outcome) => loop {
+            Role::Follows(outcome) => loop {
                 if let Some(count) = outcome.get() {
                     return *count;
                 }
@@ -75,7 +75,7 @@ impl Line {
     }
 
     /// Joins the batch that waits, or begins one; waits while it has no room.
-    fn line_up(&self, state: &mut MutexGuard<'_, State>, frame: &Bytes) -> Part {
+    fn line_up(&self, state: &mut MutexGuard<'_, State>, frame: &Bytes) -> Role {
         loop {
             let Some(batch) = &mut state.batch else {
                 let outcome = Arc::new(OnceLock::new());
@@ -84,11 +84,11 @@ impl Line {
                     frames,
                     outcome: outcome.clone(),
                 });
-                return Part::Leads(outcome);
+                return Role::Leads(outcome);
             };
             if batch.frames.len() + frame.len() <= MAX_BATCH {
                 batch.frames.extend_from_slice(frame);
-                return Part::Follows(batch.outcome.clone());
+                return Role::Follows(batch.outcome.clone());
             }
             self.moved.wait(state);
         }
@@ -104,7 +104,7 @@ impl Line {
         let (frames, outcome) = take(&mut state);
         state.is_taken = true;
         drop(state);
-        let turn = Turn {
+        let turn = FlushGuard {
             line: self,
             outcome,
         };
@@ -115,12 +115,12 @@ impl Line {
 }
 
 /// Being on the way. Ends on every path, so that a panic leaves nobody waiting.
-struct Turn<'a> {
-    line: &'a Line,
+struct FlushGuard<'a> {
+    line: &'a Batcher,
     outcome: Option<Arc<OnceLock<usize>>>,
 }
 
-impl Turn<'_> {
+impl FlushGuard<'_> {
     fn end(self, count: usize) {
         if let Some(outcome) = &self.outcome {
             outcome.get_or_init(|| count);
@@ -128,7 +128,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FlushGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.line.state.lock();
         if let Some(outcome) = &self.outcome {
@@ -152,9 +152,9 @@ mod tests {
 
     /// Runs `first` while `others` line up behind it; gives what went out, way by way.
     fn collect(others: usize, size: usize) -> (Vec<Bytes>, Vec<usize>) {
-        let line = Line::default();
+        let line = Batcher::default();
         let sent = Mutex::new(Vec::new());
-        let lined_up = |line: &Line| {
+        let lined_up = |line: &Batcher| {
             let state = line.state.lock();
             state.batch.as_ref().map_or(0, |batch| batch.frames.len())
         };
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_meets_nobody_goes_at_once() {
-        let line = Line::default();
+        let line = Batcher::default();
         assert_eq!(line.send(&frame(b'x'), |frames| frames.len() + 10), 11);
         assert!(!line.state.lock().is_taken);
     }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_nobody_waiting() {
-        let line = Line::default();
+        let line = Batcher::default();
         thread::scope(|scope| {
             let failing = scope.spawn(|| line.send(&frame(b'x'), |_| panic!("on purpose")));
             assert!(failing.join().is_err());
@@ -227,7 +227,7 @@ mod tests {
     fn nothing_is_lost_doubled_or_sent_at_the_same_time() {
         const SENDERS: u8 = 8;
         const EACH: usize = 2_000;
-        let line = Line::default();
+        let line = Batcher::default();
         let on_the_way = AtomicUsize::new(0);
         let sent = Mutex::new(Vec::new());
         thread::scope(|scope| {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::hub::batch::Line;
-use crate::hub::queue::{Outbox, Push};
+use crate::hub::batch::Batcher;
+use crate::hub::queue::{Push, SendQueue};
 use crate::net::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// So many outboxes are fetched from memory together. Fewer than the processor has ways to
@@ -23,7 +23,7 @@ const LOT: usize = 8;
 
 /// A handle on the registry; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Registry(Arc<Shared>);
+pub struct Hub(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -39,9 +39,9 @@ struct Shared {
 struct Channel {
     name: Arc<str>,
     /// Where broadcasts meet; gives them one order.
-    line: Line,
+    line: Batcher,
     /// Guards the list of subscribers. Held for a fan-out: pushes under it never wait.
-    members: Mutex<Members>,
+    members: Mutex<SubscriberList>,
 }
 
 /// The subscribers of a channel in the order in which they came.
@@ -49,7 +49,7 @@ struct Channel {
 /// Tickets only grow, so the list is sorted by them and leaving is a binary search. A
 /// place that was left stays empty until half of them are.
 #[derive(Debug, Default)]
-struct Members {
+struct SubscriberList {
     places: Vec<Place>,
     taken: usize,
     next_ticket: u64,
@@ -60,7 +60,7 @@ struct Members {
 #[derive(Debug)]
 struct Place {
     ticket: u64,
-    outbox: Option<Outbox>,
+    outbox: Option<SendQueue>,
 }
 
 /// Counts since the start and of now.
@@ -78,11 +78,11 @@ pub struct Stats {
     pub subscriptions: usize,
 }
 
-impl Registry {
+impl Hub {
     /// A seat for one connection, with no channels yet.
-    pub fn seat(&self, outbox: Outbox) -> Seat {
+    pub fn seat(&self, outbox: SendQueue) -> Subscriptions {
         self.0.connected.fetch_add(1, Ordering::Relaxed);
-        Seat {
+        Subscriptions {
             registry: self.clone(),
             outbox,
             held: Vec::new(),
@@ -129,7 +129,7 @@ impl Registry {
         let name: Arc<str> = name.into();
         let channel = Arc::new(Channel {
             name: name.clone(),
-            line: Line::default(),
+            line: Batcher::default(),
             members: Mutex::default(),
         });
         channels.insert(name, channel.clone());
@@ -140,7 +140,7 @@ impl Registry {
 impl Channel {
     /// Adds a subscriber behind its confirmation, so that every later broadcast follows it.
     /// Nothing if the channel has left the map meanwhile.
-    fn admit(&self, outbox: &Outbox, confirmation: &Bytes) -> Option<u64> {
+    fn admit(&self, outbox: &SendQueue, confirmation: &Bytes) -> Option<u64> {
         let mut members = self.members.lock();
         if members.is_retired {
             return None;
@@ -150,22 +150,22 @@ impl Channel {
     }
 }
 
-impl Members {
+impl SubscriberList {
     /// Hands over one frame, or several behind one another.
     fn fan_out(&self, frames: &Bytes) -> usize {
         let of_lot = |lot: &[Place]| {
             let outboxes = || lot.iter().filter_map(|place| place.outbox.as_ref());
             if lot.len() > 1 {
-                outboxes().for_each(Outbox::fetch);
+                outboxes().for_each(SendQueue::fetch);
             }
             outboxes()
-                .filter(|outbox| outbox.push(frames) == Push::Taken)
+                .filter(|outbox| outbox.push(frames) == Push::Accepted)
                 .count()
         };
         self.places.chunks(LOT).map(of_lot).sum()
     }
 
-    fn join(&mut self, outbox: Outbox) -> u64 {
+    fn join(&mut self, outbox: SendQueue) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.places.push(Place {
@@ -195,9 +195,9 @@ impl Members {
 
 /// One connection's place in the registry. Dropping it leaves every channel.
 #[derive(Debug)]
-pub struct Seat {
-    registry: Registry,
-    outbox: Outbox,
+pub struct Subscriptions {
+    registry: Hub,
+    outbox: SendQueue,
     held: Vec<Subscription>,
 }
 
@@ -207,7 +207,7 @@ struct Subscription {
     ticket: u64,
 }
 
-impl Seat {
+impl Subscriptions {
     /// Whether the seat is subscribed to a channel.
     pub fn holds(&self, channel: &str) -> bool {
         self.held.iter().any(|held| &*held.channel.name == channel)
@@ -255,7 +255,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscriptions {
     fn drop(&mut self) {
         for subscription in &self.held {
             self.leave(subscription);
@@ -267,19 +267,20 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::queue::QueueTotal;
+    use crate::hub::queue::QueueBudget;
     use crate::net::socket::Socket;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
-    fn pair(registry: &Registry) -> (Seat, TcpStream) {
+    fn pair(registry: &Hub) -> (Subscriptions, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         (
-            registry
-                .seat(Outbox::new(Socket::new(stream), 1 << 20, QueueTotal::new(1 << 20)).unwrap()),
+            registry.seat(
+                SendQueue::new(Socket::new(stream), 1 << 20, QueueBudget::new(1 << 20)).unwrap(),
+            ),
             peer,
         )
     }
@@ -288,14 +289,14 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn counts(registry: &Registry) -> (usize, usize, usize) {
+    fn counts(registry: &Hub) -> (usize, usize, usize) {
         let stats = registry.stats();
         (stats.connected, stats.channels, stats.subscriptions)
     }
 
     #[test]
     fn a_broadcast_reaches_who_joined_and_follows_the_confirmation() {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (mut alice, mut screen) = pair(&registry);
         let (_bob, _) = pair(&registry);
         alice.join("news", &bytes("ok:"));
@@ -311,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_channel_is_held_once_and_leaves_with_its_last_subscriber() {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (mut alice, _a) = pair(&registry);
         let (mut bob, _b) = pair(&registry);
         for name in ["x", "y", "x"] {
@@ -328,8 +329,8 @@ mod tests {
 
     #[test]
     fn places_that_were_left_are_used_up() {
-        let mut members = Members::default();
-        let registry = Registry::default();
+        let mut members = SubscriberList::default();
+        let registry = Hub::default();
         let (seat, _peer) = pair(&registry);
         let tickets: Vec<_> = (0..100)
             .map(|_| members.join(seat.outbox.clone()))
@@ -345,7 +346,7 @@ mod tests {
 
     #[test]
     fn counts_end_exact_when_many_come_and_go_at_once() {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let visitors: Vec<_> = (0..8)
             .map(|_| {
                 let registry = registry.clone();

@@ -8,11 +8,11 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::api::subscribe::Visitor;
 use crate::net::connections::Connections;
-use crate::net::connections::ip_limit::Addresses;
+use crate::net::connections::ip_limit::PerIpLimit;
 use crate::net::listener::{Holder, Listener};
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::{Socket, Wait, wait};
-use crate::net::worker_pool::Reception;
+use crate::net::worker_pool::WorkerPool;
 use crate::telemetry::counters;
 use crate::telemetry::log::Throttle;
 
@@ -27,10 +27,10 @@ static FAILURES: Throttle = Throttle::new();
 /// gives the rules of the moment.
 pub fn until_stopped(
     listener: &Listener,
-    reception: &Reception<Visitor>,
+    reception: &WorkerPool<Visitor>,
     connections: &Connections,
-    addresses: impl Fn() -> Addresses,
-    stop: &Stop,
+    addresses: impl Fn() -> PerIpLimit,
+    stop: &Shutdown,
 ) {
     let entrance = Entrance {
         listener,
@@ -39,7 +39,7 @@ pub fn until_stopped(
         addresses: &addresses,
         stop,
     };
-    while !stop.is_raised() {
+    while !stop.is_triggered() {
         let mut fds = [
             PollFd::new(listener, PollFlags::IN),
             PollFd::new(stop, PollFlags::IN),
@@ -49,7 +49,7 @@ pub fn until_stopped(
             Ok(Entry::Free) => {}
             // When even the reserve is taken, newcomers wait with the kernel.
             Ok(Entry::Full) => {
-                connections.wait_for_place(Instant::now() + FULL_RECHECK);
+                connections.wait_until_can_accept(Instant::now() + FULL_RECHECK);
             }
             Err(error) => {
                 counters::ACCEPT_FAILURES.add_one();
@@ -65,10 +65,10 @@ pub fn until_stopped(
 
 struct Entrance<'a> {
     listener: &'a Listener,
-    reception: &'a Reception<Visitor>,
+    reception: &'a WorkerPool<Visitor>,
     connections: &'a Connections,
-    addresses: &'a dyn Fn() -> Addresses,
-    stop: &'a Stop,
+    addresses: &'a dyn Fn() -> PerIpLimit,
+    stop: &'a Shutdown,
 }
 
 /// How it looks at the door when nobody more was let in.
@@ -86,12 +86,12 @@ impl Entrance<'_> {
             if !self.is_open() {
                 return Ok(Entry::Free);
             }
-            if !self.connections.has_place() {
+            if !self.connections.can_accept() {
                 let mut fds = [PollFd::new(self.listener, PollFlags::IN)];
                 if wait(&mut fds, Some(Instant::now()))? == Wait::TimedOut {
                     return Ok(Entry::Free);
                 }
-                if !self.connections.make_place() {
+                if !self.connections.evict_for_accept() {
                     return Ok(Entry::Full);
                 }
             }
@@ -103,7 +103,7 @@ impl Entrance<'_> {
             let slot = self.connections.admit(socket.clone());
             debug!("connected conn={} peer={peer}", slot.id());
             let peer = peer.ip();
-            self.reception.welcome(Visitor {
+            self.reception.execute(Visitor {
                 socket,
                 slot,
                 peer,
@@ -115,11 +115,11 @@ impl Entrance<'_> {
     /// After the stop, who waits at our own socket would be turned away, and is better taken
     /// in; who waits at one that stays is better served by the process that follows.
     fn is_open(&self) -> bool {
-        !self.stop.is_raised() || self.listener.holder() == Holder::Nobody
+        !self.stop.is_triggered() || self.listener.holder() == Holder::Nobody
     }
 }
 
-fn back_off(stop: &Stop) {
+fn back_off(stop: &Shutdown) {
     let mut fds = [PollFd::new(stop, PollFlags::IN)];
     // It can only fail for want of memory; then going on at once is no worse.
     let _ = wait(&mut fds, Some(Instant::now() + BACK_OFF));

@@ -9,29 +9,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::net::socket::Doorbell;
+use crate::net::socket::Waker;
 
 /// A handle on one shutdown; clones share it.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<Shared>);
+pub struct Shutdown(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     /// Rung once and never answered: every `poll` on it returns from then on.
-    bell: Doorbell,
+    bell: Waker,
     since: OnceLock<Instant>,
     /// How long it may take, in milliseconds.
     limit: AtomicU64,
 }
 
-impl Stop {
+impl Shutdown {
     /// A shutdown that nobody has asked for.
     ///
     /// # Errors
     /// When descriptors have run out.
-    pub fn new() -> io::Result<Stop> {
-        Ok(Stop(Arc::new(Shared {
-            bell: Doorbell::new()?,
+    pub fn new() -> io::Result<Shutdown> {
+        Ok(Shutdown(Arc::new(Shared {
+            bell: Waker::new()?,
             since: OnceLock::new(),
             limit: AtomicU64::new(0),
         })))
@@ -49,7 +49,7 @@ impl Stop {
     }
 
     /// Asks for the shutdown; a second call changes nothing.
-    pub fn raise(&self) {
+    pub fn trigger(&self) {
         self.0.since.get_or_init(Instant::now);
         self.0.bell.ring();
     }
@@ -60,13 +60,13 @@ impl Stop {
     }
 
     /// Whether the shutdown was asked for.
-    pub fn is_raised(&self) -> bool {
+    pub fn is_triggered(&self) -> bool {
         self.since().is_some()
     }
 }
 
 /// Readable from the moment that the shutdown is asked for.
-impl AsFd for Stop {
+impl AsFd for Shutdown {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.bell.as_fd()
     }

@@ -179,15 +179,15 @@ impl AsFd for Socket {
 
 /// Wakes a thread that waits in [`wait`]: an eventfd, which stays rung until it is answered.
 #[derive(Debug)]
-pub struct Doorbell(OwnedFd);
+pub struct Waker(OwnedFd);
 
-impl Doorbell {
+impl Waker {
     /// A bell that nobody has rung.
     ///
     /// # Errors
     /// When descriptors have run out.
-    pub fn new() -> io::Result<Doorbell> {
-        Ok(Doorbell(eventfd(
+    pub fn new() -> io::Result<Waker> {
+        Ok(Waker(eventfd(
             0,
             EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
         )?))
@@ -205,7 +205,7 @@ impl Doorbell {
     }
 }
 
-impl AsFd for Doorbell {
+impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

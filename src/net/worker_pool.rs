@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Gives every visitor a thread to itself.
-pub struct Reception<T> {
+pub struct WorkerPool<T> {
     /// Without any room: a visitor is taken only by a thread that waits at this moment, so
     /// nobody can stand behind one that is busy.
     arrivals: Sender<T>,
@@ -25,11 +25,11 @@ pub struct Reception<T> {
     stack_size: usize,
 }
 
-impl<T: Send + 'static> Reception<T> {
+impl<T: Send + 'static> WorkerPool<T> {
     /// A reception whose threads call `serve`.
-    pub fn new(stack_size: usize, serve: impl Fn(T) + Send + Sync + 'static) -> Reception<T> {
+    pub fn new(stack_size: usize, serve: impl Fn(T) + Send + Sync + 'static) -> WorkerPool<T> {
         let (arrivals, free) = bounded(0);
-        Reception {
+        WorkerPool {
             arrivals,
             free,
             serve: Arc::new(serve),
@@ -41,7 +41,7 @@ impl<T: Send + 'static> Reception<T> {
     ///
     /// # Errors
     /// When no thread can be had; the visitor is dropped.
-    pub fn welcome(&self, visitor: T) -> io::Result<()> {
+    pub fn execute(&self, visitor: T) -> io::Result<()> {
         let Err(refused) = self.arrivals.try_send(visitor) else {
             return Ok(());
         };
@@ -70,12 +70,12 @@ mod tests {
     fn nobody_stands_behind_one_who_is_busy() {
         let (entered, seen) = bounded(0);
         let (leave, left) = bounded::<()>(0);
-        let reception = Reception::new(64 * 1024, move |number: usize| {
+        let reception = WorkerPool::new(64 * 1024, move |number: usize| {
             entered.send(number).unwrap();
             left.recv_timeout(LIMIT).unwrap();
         });
         for number in 0..20 {
-            reception.welcome(number).unwrap();
+            reception.execute(number).unwrap();
         }
         let mut all: Vec<_> = (0..20).map(|_| seen.recv_timeout(LIMIT).unwrap()).collect();
         all.sort_unstable();
@@ -86,14 +86,14 @@ mod tests {
     #[test]
     fn a_thread_that_is_free_is_taken_again() {
         let (sender, threads) = bounded::<ThreadId>(1);
-        let reception = Reception::new(64 * 1024, move |()| {
+        let reception = WorkerPool::new(64 * 1024, move |()| {
             sender.send(thread::current().id()).unwrap();
         });
-        reception.welcome(()).unwrap();
+        reception.execute(()).unwrap();
         let first = threads.recv_timeout(LIMIT).unwrap();
         let was_taken_again = (0..1000).any(|_| {
             thread::yield_now();
-            reception.welcome(()).unwrap();
+            reception.execute(()).unwrap();
             threads.recv_timeout(LIMIT).unwrap() == first
         });
         assert!(was_taken_again);
@@ -102,12 +102,12 @@ mod tests {
     #[test]
     fn a_visitor_that_panics_takes_only_its_thread_along() {
         let (sender, served) = bounded(1);
-        let reception = Reception::new(64 * 1024, move |number: u8| {
+        let reception = WorkerPool::new(64 * 1024, move |number: u8| {
             assert_ne!(number, 0, "on purpose");
             sender.send(number).unwrap();
         });
         for number in [0, 1, 0, 2] {
-            reception.welcome(number).unwrap();
+            reception.execute(number).unwrap();
             if number > 0 {
                 assert_eq!(served.recv_timeout(LIMIT), Ok(number));
             }

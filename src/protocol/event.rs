@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tungstenite::Bytes;
 
 use crate::protocol::json::Text;
-use crate::telemetry::counters::Said;
+use crate::telemetry::counters::ClientEvent;
 use crate::websocket::frame;
 
 /// One message of a client.
@@ -55,12 +55,12 @@ impl Event<'_> {
     }
 
     /// What it is counted as.
-    pub fn kind(&self) -> Said {
+    pub fn kind(&self) -> ClientEvent {
         match self {
-            Event::Authenticate(_) => Said::Authenticate,
-            Event::Ping => Said::Ping,
-            Event::Other => Said::Other,
-            Event::Malformed(_) => Said::Malformed,
+            Event::Authenticate(_) => ClientEvent::Authenticate,
+            Event::Ping => ClientEvent::Ping,
+            Event::Other => ClientEvent::Other,
+            Event::Malformed(_) => ClientEvent::Malformed,
         }
     }
 }

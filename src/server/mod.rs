@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-use crate::api::Front;
+use crate::api::RootPage;
 use crate::api::subscribe;
 use crate::config::Config;
 use crate::hub::Stats;
 use crate::net::acceptor;
 use crate::net::connections::{self, Connections};
 use crate::net::listener::Listener;
-use crate::net::shutdown::Stop;
-use crate::net::worker_pool::Reception;
+use crate::net::shutdown::Shutdown;
+use crate::net::worker_pool::WorkerPool;
 use crate::server::reload::Reload;
-use crate::server::state::House;
+use crate::server::state::State;
 use crate::server::systemd::{notify::Notifier, pulse};
 
 /// Stack of a connection's first thread, in bytes, of which it touches about 24 KiB.
@@ -35,7 +35,7 @@ const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
 
 /// Where people come in.
-pub struct Doors {
+pub struct Listeners {
     /// For everybody.
     pub main: Listener,
     /// For Prometheus, if it may come.
@@ -48,18 +48,18 @@ pub struct Doors {
 /// # Errors
 /// When the listener is not one, or no thread can be had.
 pub fn run(
-    Doors { main, metrics }: Doors,
+    Listeners { main, metrics }: Listeners,
     config: &Config,
-    front: Front,
-    stop: &Stop,
+    front: RootPage,
+    stop: &Shutdown,
     notifier: &Notifier,
     reload: Reload,
 ) -> io::Result<()> {
     let connections = Connections::new(connections::limit(config.max_connections));
-    let house = Arc::new(House::new(config, front, connections.clone(), stop)?);
+    let house = Arc::new(State::new(config, front, connections.clone(), stop)?);
     let (registry, host) = (house.registry(), house.clone());
-    let desk = House::metrics_desk(&house);
-    let reception = Reception::new(STACK_SIZE, move |visitor| host.receive(visitor));
+    let desk = State::metrics_desk(&house);
+    let reception = WorkerPool::new(STACK_SIZE, move |visitor| host.receive(visitor));
     let address = main.local_addr()?;
     let open = |metrics: Listener| {
         let address = metrics.local_addr()?;
@@ -74,7 +74,7 @@ pub fn run(
     )?;
     let heir = house.clone();
     reload.start(config.clone(), notifier.clone(), stop.clone(), move |new| {
-        heir.adopt(new)
+        heir.apply_config(new)
     })?;
     info!("listening addr={address}"); // when all is there that it needs
     if let Some(address) = metrics {
@@ -84,7 +84,7 @@ pub fn run(
     acceptor::until_stopped(&main, &reception, &connections, addresses, stop);
     drop(main);
     notifier.stopping(stop.limit());
-    see_out(&connections, stop, stop.limit());
+    drain(&connections, stop, stop.limit());
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn status(stats: Stats) -> String {
 
 /// Waits for the subscribers and for requests under way, and logs how it ended. Who is only
 /// connected is left for a moment, for a request that is on its way, and then left behind.
-fn see_out(connections: &Connections, stop: &Stop, drain: Duration) {
+fn drain(connections: &Connections, stop: &Shutdown, drain: Duration) {
     info!("draining limit={drain:?}");
     let since = stop.since().unwrap_or_else(Instant::now);
     let deadline = since + drain;

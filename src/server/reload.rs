@@ -10,7 +10,7 @@ use std::thread;
 use log::{debug, error, info, warn};
 
 use crate::config::{Change, Config, ConfigError};
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::server::systemd::notify::Notifier;
 
 /// Who wants the settings to be read again, and how they are read.
@@ -31,12 +31,12 @@ impl Reload {
         self,
         mut config: Config,
         notifier: Notifier,
-        stop: Stop,
+        stop: Shutdown,
         adopt: impl Fn(&Config) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let serve = move || {
             for () in &self.wishes {
-                if stop.is_raised() {
+                if stop.is_triggered() {
                     info!("reload ignored reason=\"the server stops\"");
                     continue;
                 }
@@ -108,7 +108,7 @@ mod tests {
         Config::from_variables(&variables(&[&[secret], pairs].concat()))
     }
 
-    /// Wishes as many times as there are answers; gives the queue of each that was adopted, or
+    /// Signals as many times as there are answers; gives the queue of each that was adopted, or
     /// was to be.
     fn adopted(
         answers: Vec<Result<Config, ConfigError>>,
@@ -130,7 +130,7 @@ mod tests {
             tell.send(new.queue).unwrap();
             outcomes.lock().next().unwrap()
         };
-        let (notifier, stop) = (Notifier::default(), Stop::new().unwrap());
+        let (notifier, stop) = (Notifier::default(), Shutdown::new().unwrap());
         let old = config(&[]).unwrap();
         reload.start(old, notifier, stop, adopt).unwrap();
         let next = || told.recv_timeout(Duration::from_secs(20)).ok();

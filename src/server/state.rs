@@ -9,19 +9,19 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use crate::api::metrics::{Desk, Sources};
+use crate::api::metrics::{MetricsServer, Sources};
 use crate::api::subscribe::{self, Terms, Visitor};
-use crate::api::{Answer, Front, Routes};
+use crate::api::{Answer, RootPage, Routes};
 use crate::auth::Verifier;
 use crate::config::Config;
-use crate::http::{self, Conversation, Head, Next, Persistence, Refusal, Request};
-use crate::hub::Registry;
-use crate::hub::queue::QueueTotal;
-use crate::net::connections::ip_limit::{Addresses, TooMany};
+use crate::http::{self, Connection, Head, HttpError, Next, Persistence, Request};
+use crate::hub::Hub;
+use crate::hub::queue::QueueBudget;
+use crate::net::connections::ip_limit::{OverIpLimit, PerIpLimit};
 use crate::net::connections::{self, Connections};
 use crate::net::live::Live;
-use crate::net::shutdown::Stop;
-use crate::telemetry::counters::{self, Obstacle};
+use crate::net::shutdown::Shutdown;
+use crate::telemetry::counters::{self, RejectReason};
 use crate::telemetry::log::Throttle;
 use crate::websocket::keepalive::Heartbeat;
 use crate::websocket::session;
@@ -29,45 +29,45 @@ use crate::websocket::session;
 static TOO_MANY: Throttle = Throttle::new();
 
 /// A house with its rules. Who brings a socket of their own needs no listener.
-pub struct House {
-    rules: Live<Rules>,
-    fixtures: Fixtures,
+pub struct State {
+    rules: Live<RuntimeConfig>,
+    fixtures: Services,
 }
 
 /// What stays as it is for as long as the server runs.
-struct Fixtures {
-    registry: Registry,
-    queue_total: QueueTotal,
+struct Services {
+    registry: Hub,
+    queue_total: QueueBudget,
     connections: Connections,
     /// The one that subscribers show their tokens to, however long they have been here.
     verifier: Live<Verifier>,
     started: Instant,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 /// What follows from the settings.
-struct Rules {
+struct RuntimeConfig {
     routes: Routes,
     limits: http::Limits,
     terms: Terms,
-    addresses: Addresses,
+    addresses: PerIpLimit,
     max_connections: Option<usize>,
 }
 
-impl House {
+impl State {
     /// A house with nobody in it; `stop` ends its subscriptions.
     ///
     /// # Errors
     /// When no thread can be had for the heartbeat.
     pub fn new(
         config: &Config,
-        front: Front,
+        front: RootPage,
         connections: Connections,
-        stop: &Stop,
-    ) -> io::Result<House> {
-        let fixtures = Fixtures {
-            registry: Registry::default(),
-            queue_total: QueueTotal::new(config.queue_total),
+        stop: &Shutdown,
+    ) -> io::Result<State> {
+        let fixtures = Services {
+            registry: Hub::default(),
+            queue_total: QueueBudget::new(config.queue_total),
             connections,
             verifier: Live::new(verifier(config)),
             started: Instant::now(),
@@ -75,17 +75,17 @@ impl House {
         };
         let heartbeat = fixtures.heartbeat(config)?;
         let (limit, proxies) = (config.max_connections_per_ip, &config.trusted_proxies);
-        let addresses = Addresses::new(limit, proxies.clone());
+        let addresses = PerIpLimit::new(limit, proxies.clone());
         let rules = fixtures.rules(config, front, heartbeat, addresses);
         stop.allow(config.timeouts.drain);
-        Ok(House {
+        Ok(State {
             rules: Live::new(Arc::new(rules)),
             fixtures,
         })
     }
 
     /// Where the metrics of a house are told.
-    pub fn metrics_desk(house: &Arc<House>) -> Desk {
+    pub fn metrics_desk(house: &Arc<State>) -> MetricsServer {
         let fixtures = &house.fixtures;
         let sources = Sources {
             registry: fixtures.registry.clone(),
@@ -94,7 +94,7 @@ impl House {
             stop: fixtures.stop.clone(),
         };
         let house = house.clone();
-        Desk::new(sources, move || house.limits())
+        MetricsServer::new(sources, move || house.limits())
     }
 
     /// Puts other settings into force, for all that begins from now on; nobody who is here has
@@ -102,7 +102,7 @@ impl House {
     ///
     /// # Errors
     /// When no thread can be had for another heartbeat; then nothing has changed.
-    pub fn adopt(&self, config: &Config) -> io::Result<()> {
+    pub fn apply_config(&self, config: &Config) -> io::Result<()> {
         let (old, fixtures) = (self.rules.now(), &self.fixtures);
         let heartbeat = match old.terms.heartbeat.interval() == config.timeouts.ping_interval {
             true => old.terms.heartbeat.clone(),
@@ -125,19 +125,19 @@ impl House {
     }
 
     /// Who listens to what.
-    pub fn registry(&self) -> Registry {
+    pub fn registry(&self) -> Hub {
         self.fixtures.registry.clone()
     }
 
     /// How many connections each address has and may have.
-    pub fn addresses(&self) -> Addresses {
+    pub fn addresses(&self) -> PerIpLimit {
         self.rules.copy(|rules| rules.addresses.clone())
     }
 
     /// A connection's first thread: answers requests until it ends or becomes a subscriber.
     pub fn receive(&self, mut visitor: Visitor) {
         let id = visitor.slot.id();
-        let mut conversation = Conversation::new(
+        let mut conversation = Connection::new(
             visitor.socket.clone(),
             self.limits(),
             visitor.slot.guest(),
@@ -151,7 +151,7 @@ impl House {
         while let Some(request) = self.next_request(&mut conversation, id) {
             let (rules, head) = (self.rules.now(), &request.head);
             let reply = match rules.answer(&request, &mut visitor) {
-                Answer::Reply(reply) => reply,
+                Answer::Response(reply) => reply,
                 Answer::Subscribe(accepted) => {
                     let terms = &rules.terms;
                     return subscribe::serve(conversation, accepted, head, visitor, terms);
@@ -167,7 +167,7 @@ impl House {
     }
 
     /// The next request of a connection, which has been ended if there is none.
-    fn next_request(&self, conversation: &mut Conversation, id: u64) -> Option<Request> {
+    fn next_request(&self, conversation: &mut Connection, id: u64) -> Option<Request> {
         match conversation.await_request(|| self.limits()) {
             Next::Request(request) => Some(request),
             Next::Refused(refusal) => {
@@ -184,19 +184,19 @@ impl House {
     }
 }
 
-impl Rules {
+impl RuntimeConfig {
     fn answer(&self, request: &Request, visitor: &mut Visitor) -> Answer {
         match self.routes.answer(request) {
             Answer::Subscribe(accepted) => match self.admit(visitor, &request.head) {
                 Ok(()) => Answer::Subscribe(accepted),
-                Err(too_many) => Answer::Reply(Refusal::from(too_many).into()),
+                Err(too_many) => Answer::Response(HttpError::from(too_many).into()),
             },
             reply => reply,
         }
     }
 
     /// Counts a subscriber whose connection is a proxy's towards what its own address may have.
-    fn admit(&self, visitor: &mut Visitor, head: &Head) -> Result<(), TooMany> {
+    fn admit(&self, visitor: &mut Visitor, head: &Head) -> Result<(), OverIpLimit> {
         let stay = self.addresses.subscribe(visitor.peer, head);
         let stay = stay.inspect_err(|too_many| note_too_many(*too_many))?;
         if stay.is_counted() {
@@ -206,7 +206,7 @@ impl Rules {
     }
 }
 
-impl Fixtures {
+impl Services {
     /// Another one is started for another interval, and the old one ends with those it has:
     /// they have been promised the old interval.
     fn heartbeat(&self, config: &Config) -> io::Result<Heartbeat> {
@@ -217,12 +217,12 @@ impl Fixtures {
     fn rules(
         &self,
         config: &Config,
-        front: Front,
+        front: RootPage,
         heartbeat: Heartbeat,
-        addresses: Addresses,
-    ) -> Rules {
+        addresses: PerIpLimit,
+    ) -> RuntimeConfig {
         let timeouts = config.timeouts;
-        Rules {
+        RuntimeConfig {
             limits: http::Limits {
                 max_body: config.max_body,
                 request: timeouts.request,
@@ -263,13 +263,13 @@ fn verifier(config: &Config) -> Arc<Verifier> {
     Arc::new(verifier.or_previous(config.previous_secret.as_ref()))
 }
 
-fn refuse(conversation: &mut Conversation, refusal: Refusal) {
+fn refuse(conversation: &mut Connection, refusal: HttpError) {
     counters::HTTP_REQUESTS.add_one(refusal.status.into());
     conversation.refuse(refusal);
 }
 
-fn note_too_many(too_many: TooMany) {
-    counters::REJECTIONS.add_one(Obstacle::PerAddress);
+fn note_too_many(too_many: OverIpLimit) {
+    counters::REJECTIONS.add_one(RejectReason::PerAddress);
     if let Some(suppressed) = TOO_MANY.pass() {
         warn!("connection refused reason=\"{too_many}\" suppressed={suppressed}");
     }

@@ -55,15 +55,15 @@ pub trait Label: Copy {
 
 /// One number for each value of a label; `N` is how many there are.
 #[derive(Debug)]
-pub struct Tally<L, const N: usize> {
+pub struct CounterVec<L, const N: usize> {
     counters: [Counter; N],
     label: PhantomData<fn(L)>,
 }
 
-impl<L: Label, const N: usize> Tally<L, N> {
+impl<L: Label, const N: usize> CounterVec<L, N> {
     /// Nothing has happened yet.
-    pub const fn new() -> Tally<L, N> {
-        Tally {
+    pub const fn new() -> CounterVec<L, N> {
+        CounterVec {
             counters: [const { Counter::new() }; N],
             label: PhantomData,
         }
@@ -81,9 +81,9 @@ impl<L: Label, const N: usize> Tally<L, N> {
     }
 }
 
-impl<L: Label, const N: usize> Default for Tally<L, N> {
-    fn default() -> Tally<L, N> {
-        Tally::new()
+impl<L: Label, const N: usize> Default for CounterVec<L, N> {
+    fn default() -> CounterVec<L, N> {
+        CounterVec::new()
     }
 }
 

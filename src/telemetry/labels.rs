@@ -1,13 +1,13 @@
 //! The closed sets of labels: why, how and with which code something ended.
 
 use super::counter::Label;
-use crate::auth::Rejection;
+use crate::auth::TokenError;
 
 /// Why somebody is not taken for who may do what it asks. A client is never told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthFailure {
     /// What it shows is not a good token.
-    Token(Rejection),
+    Token(TokenError),
     /// The token does not list channels to listen to.
     Channels,
     /// None was shown in time.
@@ -30,21 +30,21 @@ impl Label for AuthFailure {
     fn index(self) -> usize {
         match self {
             AuthFailure::Token(rejection) => rejection as usize,
-            AuthFailure::Channels => Rejection::NotYetValid as usize + 1,
-            AuthFailure::TimedOut => Rejection::NotYetValid as usize + 2,
+            AuthFailure::Channels => TokenError::NotYetValid as usize + 1,
+            AuthFailure::TimedOut => TokenError::NotYetValid as usize + 2,
         }
     }
 }
 
-impl From<Rejection> for AuthFailure {
-    fn from(rejection: Rejection) -> AuthFailure {
+impl From<TokenError> for AuthFailure {
+    fn from(rejection: TokenError) -> AuthFailure {
         AuthFailure::Token(rejection)
     }
 }
 
 /// Why a connection or a subscriber is not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum RejectReason {
     /// All places are taken.
     Full,
     /// Its address has as many connections as it may have.
@@ -59,7 +59,7 @@ pub enum Obstacle {
     NoDescriptors,
 }
 
-impl Label for Obstacle {
+impl Label for RejectReason {
     const NAMES: &'static [&'static str] = &[
         "full",
         "per_address",
@@ -112,7 +112,7 @@ impl Label for CloseCode {
 
 /// What a WebSocket client said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum ClientEvent {
     /// It showed a token.
     Authenticate,
     /// It wanted to hear that we are here.
@@ -123,7 +123,7 @@ pub enum Said {
     Malformed,
 }
 
-impl Label for Said {
+impl Label for ClientEvent {
     const NAMES: &'static [&'static str] = &["authenticate", "ping", "other", "malformed"];
 
     fn index(self) -> usize {
@@ -224,23 +224,26 @@ mod tests {
     #[test]
     fn every_value_has_its_name() {
         for (rejection, name) in [
-            (Rejection::Malformed, "malformed"),
-            (Rejection::Algorithm, "algorithm"),
-            (Rejection::Signature, "signature"),
-            (Rejection::Claims, "claims"),
-            (Rejection::TooDeep, "too_deep"),
-            (Rejection::Expired, "expired"),
-            (Rejection::NotYetValid, "not_yet_valid"),
+            (TokenError::Malformed, "malformed"),
+            (TokenError::Algorithm, "algorithm"),
+            (TokenError::Signature, "signature"),
+            (TokenError::Claims, "claims"),
+            (TokenError::TooDeep, "too_deep"),
+            (TokenError::Expired, "expired"),
+            (TokenError::NotYetValid, "not_yet_valid"),
         ] {
             assert_eq!(AuthFailure::from(rejection).name(), name);
         }
         assert_eq!(AuthFailure::Channels.name(), "channels");
         assert_eq!(AuthFailure::TimedOut.name(), "timeout");
         assert_eq!(AuthFailure::NAMES.len(), AuthFailure::TimedOut.index() + 1);
-        assert_eq!(Obstacle::NoDescriptors.name(), "no_descriptors");
-        assert_eq!(Obstacle::NAMES.len(), Obstacle::NoDescriptors.index() + 1);
-        assert_eq!(Said::Malformed.name(), "malformed");
-        assert_eq!(Said::NAMES.len(), Said::Malformed.index() + 1);
+        assert_eq!(RejectReason::NoDescriptors.name(), "no_descriptors");
+        assert_eq!(
+            RejectReason::NAMES.len(),
+            RejectReason::NoDescriptors.index() + 1
+        );
+        assert_eq!(ClientEvent::Malformed.name(), "malformed");
+        assert_eq!(ClientEvent::NAMES.len(), ClientEvent::Malformed.index() + 1);
         assert_eq!(BroadcastResult::of(403).name(), "forbidden");
         assert_eq!(BroadcastResult::of(500).name(), "other");
     }

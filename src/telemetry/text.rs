@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
 use crate::telemetry::counters::Label;
-use crate::telemetry::counters::{Observed, Tally};
+use crate::telemetry::counters::{CounterVec, Observed};
 
 /// What the answer has to be declared as.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,12 +80,12 @@ impl Page {
     }
 
     /// A number for each value of a label.
-    pub fn tally<L: Label, const N: usize>(
+    pub fn counter_vec<L: Label, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
         label: &str,
-        tally: &Tally<L, N>,
+        tally: &CounterVec<L, N>,
     ) {
         self.head(name, help, Kind::Counter);
         for (value, total) in tally.totals() {
@@ -161,7 +161,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counters::{Histogram, Said};
+    use crate::telemetry::counters::{ClientEvent, Histogram};
     use proptest::prelude::*;
 
     #[test]
@@ -183,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_tally_has_a_sample_for_each_label() {
-        let tally = Tally::<Said, { Said::NAMES.len() }>::new();
-        tally.add_one(Said::Ping);
+        let tally = CounterVec::<ClientEvent, { ClientEvent::NAMES.len() }>::new();
+        tally.add_one(ClientEvent::Ping);
         let mut page = Page::default();
-        page.tally("said_total", "What.", "event", &tally);
+        page.counter_vec("said_total", "What.", "event", &tally);
         let text = page.into_text();
         assert!(text.contains("\nsaid_total{event=\"ping\"} 1\n"), "{text}");
-        assert_eq!(text.lines().count(), 2 + Said::NAMES.len());
+        assert_eq!(text.lines().count(), 2 + ClientEvent::NAMES.len());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tiny_http::{HTTPVersion, Method};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::config::Origins;
-use crate::http::{Head, Refusal, Reply};
+use crate::http::{Head, HttpError, Response};
 
 /// A decoded `Sec-WebSocket-Key` has so many bytes (RFC 6455 §4.2.1).
 const KEY_SIZE: usize = 16;
@@ -15,55 +15,55 @@ const KEY_SIZE: usize = 16;
 ///
 /// # Errors
 /// The reply that turns it down: 400, 403 or 426.
-pub fn accept(head: &Head, origins: Option<&Origins>) -> Result<Reply, Reply> {
+pub fn accept(head: &Head, origins: Option<&Origins>) -> Result<Response, Response> {
     let asks = head.method == Method::Get
         && head.version != HTTPVersion(1, 0)
         && head.has_token("Upgrade", "websocket");
     if !asks {
         let sentence = "this is a WebSocket endpoint; connect with ws:// or wss://";
-        return Err(Refusal::new(426, sentence).into());
+        return Err(HttpError::new(426, sentence).into());
     }
     check_version(head)?;
     if !head.has_token("Connection", "Upgrade") {
-        return Err(Refusal::new(400, "Connection does not say Upgrade").into());
+        return Err(HttpError::new(400, "Connection does not say Upgrade").into());
     }
     let key = find_key(head)?;
     check_origin(head, origins)?;
-    Ok(Reply::switching_protocols(&derive_accept_key(
+    Ok(Response::switching_protocols(&derive_accept_key(
         key.as_bytes(),
     )))
 }
 
-fn check_version(head: &Head) -> Result<(), Reply> {
+fn check_version(head: &Head) -> Result<(), Response> {
     let mut versions = head.values("Sec-WebSocket-Version");
     match (versions.next(), versions.next()) {
         (Some("13"), None) => Ok(()),
-        (None, _) => Err(Refusal::new(400, "Sec-WebSocket-Version is missing").into()),
+        (None, _) => Err(HttpError::new(400, "Sec-WebSocket-Version is missing").into()),
         _ => {
-            let refusal = Refusal::new(426, "the only Sec-WebSocket-Version known is 13");
-            Err(Reply::from(refusal).with("Sec-WebSocket-Version", "13"))
+            let refusal = HttpError::new(426, "the only Sec-WebSocket-Version known is 13");
+            Err(Response::from(refusal).with("Sec-WebSocket-Version", "13"))
         }
     }
 }
 
-fn find_key(head: &Head) -> Result<&str, Refusal> {
+fn find_key(head: &Head) -> Result<&str, HttpError> {
     let mut keys = head.values("Sec-WebSocket-Key");
     let Some(key) = keys.next() else {
-        return Err(Refusal::new(400, "Sec-WebSocket-Key is missing"));
+        return Err(HttpError::new(400, "Sec-WebSocket-Key is missing"));
     };
     match STANDARD.decode(key) {
         Ok(bytes) if bytes.len() == KEY_SIZE && keys.next().is_none() => Ok(key),
-        Ok(_) | Err(_) => Err(Refusal::new(
+        Ok(_) | Err(_) => Err(HttpError::new(
             400,
             "Sec-WebSocket-Key is not 16 bytes in base64",
         )),
     }
 }
 
-fn check_origin(head: &Head, origins: Option<&Origins>) -> Result<(), Refusal> {
+fn check_origin(head: &Head, origins: Option<&Origins>) -> Result<(), HttpError> {
     match foreign_origin(head, origins) {
         None => Ok(()),
-        Some(_) => Err(Refusal::new(
+        Some(_) => Err(HttpError::new(
             403,
             "Origin is not allowed; see BIFROST_ALLOWED_ORIGINS",
         )),

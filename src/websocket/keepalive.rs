@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 use tungstenite::Bytes;
 
 use crate::net::connections::Connections;
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::wait;
 use crate::websocket::frame;
 
@@ -57,7 +57,7 @@ impl Heartbeat {
     pub fn start(
         interval: Duration,
         connections: Connections,
-        stop: Stop,
+        stop: Shutdown,
     ) -> io::Result<Heartbeat> {
         let heartbeat = Heartbeat(Arc::new(Shared {
             beats: Mutex::default(),
@@ -85,14 +85,14 @@ impl Heartbeat {
         self.0.beats.lock().push_back(Beat { due, id });
     }
 
-    fn beat(&self, stop: &Stop) {
+    fn beat(&self, stop: &Shutdown) {
         let ping = frame::ping();
         let mut next = Instant::now() + self.0.interval;
         loop {
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             // It can only fail for want of memory; then going on is as good as anything.
             let _ = wait(&mut fds, Some(next.min(Instant::now() + FORGOTTEN_CHECK)));
-            if stop.is_raised() || self.is_forgotten() {
+            if stop.is_triggered() || self.is_forgotten() {
                 return;
             }
             if next <= Instant::now() {
@@ -132,27 +132,27 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::queue::{Outbox, QueueTotal};
-    use crate::net::connections::Slot;
+    use crate::hub::queue::{QueueBudget, SendQueue};
+    use crate::net::connections::ConnectionPermit;
     use crate::net::socket::Socket;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    fn subscriber(connections: &Connections) -> (Slot, TcpStream) {
+    fn subscriber(connections: &Connections) -> (ConnectionPermit, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         let socket = Socket::new(stream);
-        let outbox = Outbox::new(socket.clone(), 1 << 20, QueueTotal::new(1 << 20)).unwrap();
+        let outbox = SendQueue::new(socket.clone(), 1 << 20, QueueBudget::new(1 << 20)).unwrap();
         let slot = connections.admit(socket).of_subscriber(outbox);
         (slot, peer)
     }
 
     #[test]
     fn everybody_is_pinged_again_and_again_until_they_leave() {
-        let (stop, connections) = (Stop::new().unwrap(), Connections::new(9));
+        let (stop, connections) = (Shutdown::new().unwrap(), Connections::new(9));
         let interval = Duration::from_millis(20);
         let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone()).unwrap();
         let mut all: Vec<_> = (0..3).map(|_| subscriber(&connections)).collect();
@@ -168,12 +168,12 @@ mod tests {
         while !heartbeat.0.beats.lock().is_empty() {
             thread::yield_now();
         }
-        stop.raise();
+        stop.trigger();
     }
 
     #[test]
     fn one_that_is_replaced_goes_on_for_those_it_has_and_ends_with_them() {
-        let (stop, connections) = (Stop::new().unwrap(), Connections::new(9));
+        let (stop, connections) = (Shutdown::new().unwrap(), Connections::new(9));
         let interval = Duration::from_millis(20);
         let heartbeat = Heartbeat::start(interval, connections.clone(), stop).unwrap();
         let (slot, mut peer) = subscriber(&connections);

@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
 
-use crate::hub::queue::{Backlog, Outbox, Verdict};
-use crate::net::shutdown::Stop;
+use crate::hub::queue::{Backlog, QueueState, SendQueue};
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::{Socket, wait};
 use crate::telemetry::counters::{AuthFailure, CloseCode};
 use crate::websocket::frame;
@@ -27,7 +27,7 @@ const SILENT_INTERVALS: u32 = 2;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum Disconnect {
     /// The client sent a close frame, with this code if it had one.
     ClientClosed(Option<u16>),
     /// The connection broke, or ended without a close frame.
@@ -45,56 +45,59 @@ pub enum Ending {
     /// The server stops.
     Stopping,
     /// It broke the protocol; no further frame can be made out.
-    Broken(Farewell),
+    Broken(CloseFrame),
     /// It asked for something that it may not have.
-    Rejected(Farewell),
+    Rejected(CloseFrame),
 }
 
 /// A close code with a reason (RFC 6455 §7.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Farewell {
+pub struct CloseFrame {
     /// The code.
     pub code: u16,
     /// What is wrong, in at most 123 bytes.
     pub reason: &'static str,
 }
 
-impl Ending {
+impl Disconnect {
     /// One word for the log.
     pub fn name(self) -> &'static str {
         match self {
-            Ending::ClientClosed(_) => "client_closed",
-            Ending::Gone => "gone",
-            Ending::Silent => "silent",
-            Ending::Stalled => "stalled",
-            Ending::TooSlow => "too_slow",
-            Ending::AuthTimedOut => "auth_timed_out",
-            Ending::Stopping => "stopping",
-            Ending::Broken(_) => "broken",
-            Ending::NotAuthorized(_) | Ending::Rejected(_) => "rejected",
+            Disconnect::ClientClosed(_) => "client_closed",
+            Disconnect::Gone => "gone",
+            Disconnect::Silent => "silent",
+            Disconnect::Stalled => "stalled",
+            Disconnect::TooSlow => "too_slow",
+            Disconnect::AuthTimedOut => "auth_timed_out",
+            Disconnect::Stopping => "stopping",
+            Disconnect::Broken(_) => "broken",
+            Disconnect::NotAuthorized(_) | Disconnect::Rejected(_) => "rejected",
         }
     }
 
     /// What the client is told, if it can still be told anything.
-    pub fn farewell(self) -> Option<Farewell> {
+    pub fn close_frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
-            Ending::ClientClosed(_) | Ending::Gone | Ending::Silent | Ending::Stalled => {
+            Disconnect::ClientClosed(_)
+            | Disconnect::Gone
+            | Disconnect::Silent
+            | Disconnect::Stalled => {
                 return None;
             }
-            Ending::TooSlow => (1013, "Too slow"),
-            Ending::AuthTimedOut => (4002, "Authentication timed out"),
-            Ending::NotAuthorized(_) => (4001, "Not Authorized!"),
-            Ending::Stopping => (1012, "Service restart"),
-            Ending::Broken(farewell) | Ending::Rejected(farewell) => return Some(farewell),
+            Disconnect::TooSlow => (1013, "Too slow"),
+            Disconnect::AuthTimedOut => (4002, "Authentication timed out"),
+            Disconnect::NotAuthorized(_) => (4001, "Not Authorized!"),
+            Disconnect::Stopping => (1012, "Service restart"),
+            Disconnect::Broken(farewell) | Disconnect::Rejected(farewell) => return Some(farewell),
         };
-        Some(Farewell { code, reason })
+        Some(CloseFrame { code, reason })
     }
 
     /// The code that it is counted under.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Ending::ClientClosed(code) => CloseCode::of(code),
-            _ => self.farewell().map_or(CloseCode::NONE, |farewell| {
+            Disconnect::ClientClosed(code) => CloseCode::of(code),
+            _ => self.close_frame().map_or(CloseCode::NONE, |farewell| {
                 CloseCode::of(Some(farewell.code))
             }),
         }
@@ -113,9 +116,9 @@ pub struct Limits {
 /// A WebSocket connection behind its handshake.
 pub struct Session {
     socket: Socket,
-    outbox: Outbox,
+    outbox: SendQueue,
     websocket: WebSocketContext,
-    stop: Stop,
+    stop: Shutdown,
     limits: Limits,
     reading: Reading,
 }
@@ -134,10 +137,10 @@ impl Session {
     /// Takes over a connection; `early` is what came behind the handshake.
     pub fn new(
         socket: Socket,
-        outbox: Outbox,
+        outbox: SendQueue,
         early: Vec<u8>,
         limits: Limits,
-        stop: Stop,
+        stop: Shutdown,
     ) -> Session {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -162,15 +165,15 @@ impl Session {
     ///
     /// # Errors
     /// How the connection ends; then [`Session::finish`] has to follow.
-    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Utf8Bytes, Ending> {
+    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Utf8Bytes, Disconnect> {
         loop {
             // Before each message, so that a client that never pauses can't put it off.
-            self.tend(deadline)?;
+            self.check_disconnect(deadline)?;
             match self.read() {
                 Ok(Message::Text(text)) => return Ok(text),
                 Ok(Message::Binary(_)) => {
                     let reason = "Binary messages are not taken";
-                    return Err(Ending::Rejected(Farewell { code: 1003, reason }));
+                    return Err(Disconnect::Rejected(CloseFrame { code: 1003, reason }));
                 }
                 Ok(Message::Close(frame)) => {
                     self.reading.close_code = frame.map(|frame| frame.code.into());
@@ -180,7 +183,7 @@ impl Session {
                     self.sleep(deadline)?;
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                    return Err(Ending::ClientClosed(self.reading.close_code));
+                    return Err(Disconnect::ClientClosed(self.reading.close_code));
                 }
                 Err(error) => return Err(ending(&error)),
             }
@@ -188,13 +191,13 @@ impl Session {
     }
 
     /// Says farewell where that is still possible, and ends the connection.
-    pub fn finish(mut self, ending: Ending) {
+    pub fn finish(mut self, ending: Disconnect) {
         match ending {
-            Ending::Gone | Ending::Silent | Ending::Stalled => {}
-            Ending::ClientClosed(_) => {
+            Disconnect::Gone | Disconnect::Silent | Disconnect::Stalled => {}
+            Disconnect::ClientClosed(_) => {
                 self.flush(Instant::now() + self.limits.write); // the answer is in the outbox
             }
-            _ => self.say_farewell(ending),
+            _ => self.send_close(ending),
         }
         self.socket.cut();
     }
@@ -209,21 +212,21 @@ impl Session {
     }
 
     /// Notices the end.
-    fn tend(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
-        match self.outbox.verdict() {
-            Verdict::Overflowed => return Err(Ending::TooSlow),
-            Verdict::Broken => return Err(Ending::Gone),
-            Verdict::Sound => {}
+    fn check_disconnect(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
+        match self.outbox.state() {
+            QueueState::Overflowed => return Err(Disconnect::TooSlow),
+            QueueState::Broken => return Err(Disconnect::Gone),
+            QueueState::Open => {}
         }
-        if self.stop.is_raised() {
-            return Err(Ending::Stopping);
+        if self.stop.is_triggered() {
+            return Err(Disconnect::Stopping);
         }
         let now = Instant::now();
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(Ending::AuthTimedOut);
+            return Err(Disconnect::AuthTimedOut);
         }
         if self.silence_limit() <= now {
-            return Err(Ending::Silent);
+            return Err(Disconnect::Silent);
         }
         Ok(())
     }
@@ -233,7 +236,7 @@ impl Session {
     }
 
     /// Sleeps until something is to be done or the socket can be read; drains a backlog.
-    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Ending> {
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
         let stalled_until = self.stall_limit()?;
         let due = [deadline, stalled_until]
             .into_iter()
@@ -247,7 +250,7 @@ impl Session {
             PollFd::new(&self.socket, interest),
             PollFd::new(self.outbox.bell(), PollFlags::IN),
         ];
-        wait(&mut fds, Some(due)).map_err(|_| Ending::Gone)?;
+        wait(&mut fds, Some(due)).map_err(|_| Disconnect::Gone)?;
         let events = fds[0].revents();
         let can_write = events.contains(PollFlags::OUT);
         let is_rung = !fds[1].revents().is_empty();
@@ -262,7 +265,7 @@ impl Session {
     }
 
     /// Until when the socket has to take something, if something waits.
-    fn stall_limit(&self) -> Result<Option<Instant>, Ending> {
+    fn stall_limit(&self) -> Result<Option<Instant>, Disconnect> {
         let limit = || {
             self.outbox
                 .stalled_since()
@@ -274,38 +277,38 @@ impl Session {
             self.outbox.resume();
         }
         match limit() {
-            Some(limit) if limit <= Instant::now() => Err(Ending::Stalled),
+            Some(limit) if limit <= Instant::now() => Err(Disconnect::Stalled),
             limit => Ok(limit),
         }
     }
 
-    fn say_farewell(&mut self, ending: Ending) {
+    fn send_close(&mut self, ending: Disconnect) {
         // What waited is dropped then, whatever else went wrong at the same moment.
-        let told = match self.outbox.verdict() {
-            Verdict::Overflowed => Ending::TooSlow,
+        let told = match self.outbox.state() {
+            QueueState::Overflowed => Disconnect::TooSlow,
             _ => ending,
         };
-        let Some(Farewell { code, reason }) = told.farewell() else {
+        let Some(CloseFrame { code, reason }) = told.close_frame() else {
             return;
         };
         let backlog = match told {
-            Ending::TooSlow => Backlog::Drop,
+            Disconnect::TooSlow => Backlog::Drop,
             _ => Backlog::Keep,
         };
         let limit = match told {
-            Ending::Stopping => self.stop.limit(),
+            Disconnect::Stopping => self.stop.limit(),
             _ => self.limits.write,
         };
         let deadline = Instant::now() + limit;
-        self.outbox.seal(frame::close(code, reason), backlog);
+        self.outbox.close(frame::close(code, reason), backlog);
         if !self.flush(deadline) {
             return;
         }
         match ending {
-            Ending::Broken(_) => self.socket.linger(self.limits.write),
+            Disconnect::Broken(_) => self.socket.linger(self.limits.write),
             // All of it in one limit, or else who takes the last byte at the last moment
             // would have twice the time.
-            Ending::TooSlow => self.await_close(deadline),
+            Disconnect::TooSlow => self.await_close(deadline),
             _ => self.await_close(Instant::now() + self.limits.write),
         }
     }
@@ -326,7 +329,7 @@ impl Session {
             }
             self.outbox.resume();
         }
-        self.outbox.verdict() != Verdict::Broken
+        self.outbox.state() != QueueState::Broken
     }
 
     /// Drops what still comes until the client's close frame (RFC 6455 §7.1.1).
@@ -348,21 +351,21 @@ impl Session {
 }
 
 /// What an error of tungstenite means for the connection.
-fn ending(error: &Error) -> Ending {
-    let broken = |code, reason| Ending::Broken(Farewell { code, reason });
+fn ending(error: &Error) -> Disconnect {
+    let broken = |code, reason| Disconnect::Broken(CloseFrame { code, reason });
     match error {
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Gone,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Disconnect::Gone,
         Error::Capacity(_) => broken(1009, "Message is over 65536 bytes"),
         Error::Utf8(_) => broken(1007, "Text is not UTF-8"),
         Error::Protocol(_) => broken(1002, "Protocol error"),
-        _ => Ending::Gone,
+        _ => Disconnect::Gone,
     }
 }
 
 /// The connection as tungstenite sees it: it reads the socket and writes the outbox.
 struct Wire<'a> {
     socket: &'a Socket,
-    outbox: &'a Outbox,
+    outbox: &'a SendQueue,
     reading: &'a mut Reading,
 }
 
@@ -382,7 +385,7 @@ impl Write for Wire<'_> {
     fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
         let bytes = Bytes::copy_from_slice(frame);
         match frame::is_close(frame) {
-            true => self.outbox.seal(bytes, Backlog::Keep),
+            true => self.outbox.close(bytes, Backlog::Keep),
             // Refused: the connection ends already, and the pong with it.
             false => drop(self.outbox.push(&bytes)),
         }

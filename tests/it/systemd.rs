@@ -365,8 +365,14 @@ fn unit(arguments: &[&str]) -> String {
 #[test]
 fn units_are_printed_as_they_are_in_the_repository() {
     let (service, socket) = (unit(&["service"]), unit(&["socket"]));
-    assert_eq!(service, include_str!("../../src/server/systemd/bifrost.service"));
-    assert_eq!(socket, include_str!("../../src/server/systemd/bifrost.socket"));
+    assert_eq!(
+        service,
+        include_str!("../../src/server/systemd/bifrost.service")
+    );
+    assert_eq!(
+        socket,
+        include_str!("../../src/server/systemd/bifrost.socket")
+    );
     let both = unit(&[]);
     assert_eq!(
         both,

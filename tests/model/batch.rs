@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::batch::Line;
+use bifrost_model::hub::batch::Batcher;
 use bifrost_model::net::sync::{AtomicUsize, Mutex, Ordering};
 
 /// What goes together has at most so many bytes.
@@ -18,7 +18,7 @@ const LARGE: usize = 40 * 1024;
 /// A line, and the ways that went out through it.
 #[derive(Default)]
 struct Street {
-    line: Line,
+    line: Batcher,
     on_the_way: AtomicUsize,
     ways: Mutex<Vec<Bytes>>,
 }

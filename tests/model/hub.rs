@@ -4,34 +4,34 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Outbox, QueueTotal};
-use bifrost_model::hub::{Registry, Seat, Stats};
+use bifrost_model::hub::queue::{QueueBudget, SendQueue};
+use bifrost_model::hub::{Hub, Stats, Subscriptions};
 use bifrost_model::net::socket::{Peer, connect};
 
 /// Room for all that a scene sends.
 const WIDE: usize = 1_000;
 
-fn sit(registry: &Registry) -> (Seat, Peer) {
+fn sit(registry: &Hub) -> (Subscriptions, Peer) {
     let (socket, peer) = connect(WIDE);
-    let outbox = Outbox::new(socket, WIDE, QueueTotal::new(WIDE)).unwrap();
+    let outbox = SendQueue::new(socket, WIDE, QueueBudget::new(WIDE)).unwrap();
     (registry.seat(outbox), peer)
 }
 
 /// Takes a seat and joins a channel with `.` as the confirmation.
-fn join(registry: &Registry, channel: &str) -> (Seat, Peer) {
+fn join(registry: &Hub, channel: &str) -> (Subscriptions, Peer) {
     let (mut seat, peer) = sit(registry);
     seat.join(channel, &Bytes::from_static(b"."));
     (seat, peer)
 }
 
-fn broadcast(registry: &Registry, channel: &str, text: &'static str) -> usize {
+fn broadcast(registry: &Hub, channel: &str, text: &'static str) -> usize {
     registry.broadcast(channel, &Bytes::from_static(text.as_bytes()))
 }
 
 /// A thread that works with the registry.
 fn spawn<T: Send + 'static>(
-    registry: &Registry,
-    work: impl FnOnce(Registry) -> T + Send + 'static,
+    registry: &Hub,
+    work: impl FnOnce(Hub) -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {
     let registry = registry.clone();
     thread::spawn(move || work(registry))
@@ -42,7 +42,7 @@ fn text(peer: &Peer) -> String {
 }
 
 /// Nobody is left. Every message here has one byte.
-fn assert_empty(registry: &Registry, deliveries: u64) {
+fn assert_empty(registry: &Hub, deliveries: u64) {
     let nothing = Stats {
         deliveries,
         delivered_bytes: deliveries,
@@ -56,7 +56,7 @@ fn assert_empty(registry: &Registry, deliveries: u64) {
 #[test]
 fn who_joins_as_the_last_one_leaves_is_not_left_alone() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (bob, _screen) = join(&registry, "x");
         let leaving = thread::spawn(move || drop(bob));
         let (alice, screen) = join(&registry, "x");
@@ -73,7 +73,7 @@ fn who_joins_as_the_last_one_leaves_is_not_left_alone() {
 #[test]
 fn two_that_join_a_new_channel_share_it() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let other = spawn(&registry, |registry| join(&registry, "x"));
         let (alice, alices) = join(&registry, "x");
         let (bob, bobs) = other.join().unwrap();
@@ -87,7 +87,7 @@ fn two_that_join_a_new_channel_share_it() {
 #[test]
 fn two_that_leave_at_once_take_the_channel_with_them() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (alice, _alices) = join(&registry, "x");
         let (bob, _bobs) = join(&registry, "x");
         let leaving = thread::spawn(move || drop(bob));
@@ -100,7 +100,7 @@ fn two_that_leave_at_once_take_the_channel_with_them() {
 #[test]
 fn a_broadcast_never_comes_before_the_confirmation() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let other = spawn(&registry, |registry| broadcast(&registry, "x", "!"));
         let (alice, screen) = join(&registry, "x");
         let delivered = other.join().unwrap();
@@ -113,7 +113,7 @@ fn a_broadcast_never_comes_before_the_confirmation() {
 #[test]
 fn who_leaves_during_a_broadcast_is_counted_if_it_got_it() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (alice, alices) = join(&registry, "x");
         let (bob, bobs) = join(&registry, "x");
         let leaving = thread::spawn(move || drop(bob));
@@ -129,7 +129,7 @@ fn who_leaves_during_a_broadcast_is_counted_if_it_got_it() {
 #[test]
 fn two_broadcasts_come_to_all_in_one_order() {
     explore(Preemptions::Any, || {
-        let registry = Registry::default();
+        let registry = Hub::default();
         let (alice, alices) = join(&registry, "x");
         let (bob, bobs) = join(&registry, "x");
         let other = spawn(&registry, |registry| broadcast(&registry, "x", "2"));
@@ -154,7 +154,7 @@ mod many {
     #[test]
     fn three_broadcasters_give_all_subscribers_one_order() {
         explore_many(5_000, || {
-            let registry = Registry::default();
+            let registry = Hub::default();
             let seats = [join(&registry, "x"), join(&registry, "x")];
             let broadcasters = [["a", "b"], ["c", "d"], ["e", "f"]].map(|texts| {
                 spawn(&registry, move |registry| {
@@ -181,7 +181,7 @@ mod many {
     #[test]
     fn visitors_that_come_and_go_get_what_follows_and_leave_no_trace() {
         explore_many(5_000, || {
-            let registry = Registry::default();
+            let registry = Hub::default();
             let screens = ["1", "2", "3"].map(|own| {
                 spawn(&registry, move |registry| {
                     let (mut seat, screen) = sit(&registry);
@@ -214,7 +214,7 @@ mod many {
     #[test]
     fn a_broadcast_meets_joins_and_leaves_and_counts_who_got_it() {
         explore_many(5_000, || {
-            let registry = Registry::default();
+            let registry = Hub::default();
             let (bob, bobs) = join(&registry, "x");
             let leaving = thread::spawn(move || drop(bob));
             let joining = spawn(&registry, |registry| join(&registry, "x"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Outbox, Push, QueueTotal, Verdict};
+use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
 /// Room for all that a scene sends.
@@ -16,21 +16,21 @@ const WIDE: usize = 1_000;
 /// Room for one frame and the half of another.
 const NARROW: usize = 3;
 
-fn pair(room: usize) -> (Outbox, Socket, Peer) {
+fn pair(room: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let outbox = Outbox::new(socket.clone(), WIDE, QueueTotal::new(WIDE)).unwrap();
+    let outbox = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE)).unwrap();
     socket.belongs_to(outbox.bell());
     (outbox, socket, peer)
 }
 
-fn push(outbox: &Outbox, frames: &[&'static [u8]]) {
+fn push(outbox: &SendQueue, frames: &[&'static [u8]]) {
     for frame in frames {
-        assert_eq!(outbox.push(&Bytes::from_static(frame)), Push::Taken);
+        assert_eq!(outbox.push(&Bytes::from_static(frame)), Push::Accepted);
     }
 }
 
 /// A thread that pushes frames.
-fn pusher(outbox: &Outbox, frames: &'static [&'static [u8]]) -> thread::JoinHandle<()> {
+fn pusher(outbox: &SendQueue, frames: &'static [&'static [u8]]) -> thread::JoinHandle<()> {
     let outbox = outbox.clone();
     thread::spawn(move || push(&outbox, frames))
 }
@@ -58,15 +58,15 @@ fn assert_came(peer: &Peer, senders: &[&[&[u8]]]) {
 }
 
 /// The end of a scene in which the owner had nothing to do.
-fn assert_idle(outbox: &Outbox) {
+fn assert_idle(outbox: &SendQueue) {
     assert!(!outbox.bell().is_rung());
     assert!(outbox.is_empty());
-    assert_eq!(outbox.verdict(), Verdict::Sound);
+    assert_eq!(outbox.state(), QueueState::Open);
     assert_eq!(outbox.stalled_since(), None);
 }
 
 /// One turn of a session: sleeps, answers the bell, writes. False when all is over.
-fn take_turn(outbox: &Outbox, socket: &Socket) -> bool {
+fn take_turn(outbox: &SendQueue, socket: &Socket) -> bool {
     let interest = match outbox.stalled_since() {
         Some(_) => Interest::BellAndRoom,
         None => Interest::Bell,
@@ -82,7 +82,7 @@ fn take_turn(outbox: &Outbox, socket: &Socket) -> bool {
 }
 
 /// Does what the owner would, once the bell has called it, until it would sleep.
-fn settle(outbox: &Outbox, socket: &Socket, peer: &Peer) {
+fn settle(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
     if outbox.bell().is_rung() {
         outbox.answer_bell();
         while outbox.stalled_since().is_some() {
@@ -90,7 +90,7 @@ fn settle(outbox: &Outbox, socket: &Socket, peer: &Peer) {
             take_turn(outbox, socket);
         }
     }
-    assert_eq!(outbox.verdict(), Verdict::Sound);
+    assert_eq!(outbox.state(), QueueState::Open);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn live(room: usize, pushers: &[&'static [&'static [u8]]]) {
     owner.join().unwrap();
     assert_came(&peer, pushers);
     assert!(outbox.is_empty());
-    assert_eq!(outbox.verdict(), Verdict::Sound);
+    assert_eq!(outbox.state(), QueueState::Open);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Backlog, Outbox, Push, QueueTotal, Verdict};
+use bifrost_model::hub::queue::{Backlog, Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
 /// Room for all that a scene sends.
@@ -16,30 +16,30 @@ const LAST: &[u8] = b"ZZ";
 
 type Frame = &'static [u8];
 
-fn pair(room: usize, limit: usize) -> (Outbox, Socket, Peer) {
+fn pair(room: usize, limit: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let outbox = Outbox::new(socket.clone(), limit, QueueTotal::new(WIDE)).unwrap();
+    let outbox = SendQueue::new(socket.clone(), limit, QueueBudget::new(WIDE)).unwrap();
     socket.belongs_to(outbox.bell());
     (outbox, socket, peer)
 }
 
-fn push(outbox: &Outbox, frame: Frame) -> Push {
+fn push(outbox: &SendQueue, frame: Frame) -> Push {
     outbox.push(&Bytes::from_static(frame))
 }
 
 /// A thread that pushes frames; gives those that were taken.
-fn pusher(outbox: &Outbox, frames: &'static [Frame]) -> thread::JoinHandle<Vec<Frame>> {
+fn pusher(outbox: &SendQueue, frames: &'static [Frame]) -> thread::JoinHandle<Vec<Frame>> {
     let outbox = outbox.clone();
-    let is_taken = move |frame: &Frame| push(&outbox, frame) == Push::Taken;
+    let is_taken = move |frame: &Frame| push(&outbox, frame) == Push::Accepted;
     thread::spawn(move || frames.iter().copied().filter(is_taken).collect())
 }
 
-fn seal(outbox: &Outbox, last: Frame, backlog: Backlog) {
-    outbox.seal(Bytes::from_static(last), backlog);
+fn close(outbox: &SendQueue, last: Frame, backlog: Backlog) {
+    outbox.close(Bytes::from_static(last), backlog);
 }
 
 /// What a session does behind a seal: it writes as long as the peer reads.
-fn flush(outbox: &Outbox, socket: &Socket, peer: &Peer) {
+fn flush(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
     while !outbox.is_empty() {
         peer.read();
         sleep(socket, outbox.bell(), Interest::BellAndRoom);
@@ -66,12 +66,12 @@ fn what_was_taken_goes_out_before_the_last_frame() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, socket, peer) = pair(WIDE, WIDE);
         let other = pusher(&outbox, &[b"b1", b"b2"]);
-        seal(&outbox, LAST, Backlog::Keep);
+        close(&outbox, LAST, Backlog::Keep);
         let mut expected = other.join().unwrap();
         flush(&outbox, &socket, &peer);
         expected.push(LAST);
         assert_eq!(came(&peer), expected);
-        assert_eq!(push(&outbox, b"no"), Push::Refused);
+        assert_eq!(push(&outbox, b"no"), Push::Rejected);
     });
 }
 
@@ -79,9 +79,9 @@ fn what_was_taken_goes_out_before_the_last_frame() {
 fn a_backlog_that_is_kept_goes_out_behind_what_the_socket_took_in_part() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, socket, peer) = pair(3, WIDE);
-        assert_eq!(push(&outbox, b"a1"), Push::Taken);
+        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
         let other = pusher(&outbox, &[b"b1", b"b2"]);
-        seal(&outbox, LAST, Backlog::Keep);
+        close(&outbox, LAST, Backlog::Keep);
         let mut expected = vec![b"a1".as_slice()];
         expected.extend(other.join().unwrap());
         flush(&outbox, &socket, &peer);
@@ -95,10 +95,10 @@ fn a_backlog_that_is_dropped_leaves_the_frame_that_was_begun() {
     explore(Preemptions::Any, || {
         let (outbox, socket, peer) = pair(3, WIDE);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Taken);
+            assert_eq!(push(&outbox, frame), Push::Accepted);
         }
         let other = pusher(&outbox, &[b"b1"]);
-        seal(&outbox, LAST, Backlog::Drop);
+        close(&outbox, LAST, Backlog::Drop);
         other.join().unwrap();
         flush(&outbox, &socket, &peer);
         assert_eq!(came(&peer), [b"a1", b"a2", LAST]);
@@ -112,9 +112,9 @@ fn only_the_first_of_two_seals_counts() {
         let (outbox, _socket, peer) = pair(WIDE, WIDE);
         let other = {
             let outbox = outbox.clone();
-            thread::spawn(move || seal(&outbox, b"YY", Backlog::Keep))
+            thread::spawn(move || close(&outbox, b"YY", Backlog::Keep))
         };
-        seal(&outbox, LAST, Backlog::Keep);
+        close(&outbox, LAST, Backlog::Keep);
         other.join().unwrap();
         let came = came(&peer);
         assert!(came == [LAST] || came == [b"YY"], "{came:?}");
@@ -124,17 +124,17 @@ fn only_the_first_of_two_seals_counts() {
 /// Two push what is too much for the limit; the owner finds out and says farewell.
 fn overflow(limit: usize, most_taken: usize) {
     let (outbox, socket, peer) = pair(2, limit);
-    assert_eq!(push(&outbox, b"a1"), Push::Taken); // fills the socket
-    assert_eq!(push(&outbox, b"a2"), Push::Taken); // waits
+    assert_eq!(push(&outbox, b"a1"), Push::Accepted); // fills the socket
+    assert_eq!(push(&outbox, b"a2"), Push::Accepted); // waits
     outbox.answer_bell();
     let other = pusher(&outbox, &[b"b1"]);
-    let mut taken = usize::from(push(&outbox, b"c1") == Push::Taken);
+    let mut taken = usize::from(push(&outbox, b"c1") == Push::Accepted);
     taken += other.join().unwrap().len();
     assert_eq!(taken, most_taken);
-    assert_eq!(outbox.verdict(), Verdict::Overflowed);
+    assert_eq!(outbox.state(), QueueState::Overflowed);
     assert!(outbox.bell().is_rung(), "the owner sleeps on");
     outbox.answer_bell();
-    seal(&outbox, LAST, Backlog::Drop);
+    close(&outbox, LAST, Backlog::Drop);
     flush(&outbox, &socket, &peer);
     assert_eq!(came(&peer), [b"a1", b"a2", LAST]);
     assert!(outbox.is_empty());
@@ -155,9 +155,9 @@ fn an_overflow_drops_what_waits_before_its_owner_has_said_farewell() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, _socket, peer) = pair(2, 4);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Taken);
+            assert_eq!(push(&outbox, frame), Push::Accepted);
         }
-        assert_eq!(push(&outbox, b"a4"), Push::Refused);
+        assert_eq!(push(&outbox, b"a4"), Push::Rejected);
         let other = pusher(&outbox, &[b"b1"]);
         peer.read();
         outbox.resume();
@@ -171,16 +171,16 @@ fn an_overflow_drops_what_waits_before_its_owner_has_said_farewell() {
 fn an_overflow_beside_a_resume_leaves_no_byte_counted() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, socket, peer) = pair(2, 4);
-        assert_eq!(push(&outbox, b"a1"), Push::Taken);
-        assert_eq!(push(&outbox, b"a2"), Push::Taken);
+        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
+        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
         outbox.answer_bell();
         peer.read();
         let other = pusher(&outbox, &[b"b1", b"b2"]);
         outbox.resume();
         let taken = other.join().unwrap();
-        if outbox.verdict() == Verdict::Overflowed {
+        if outbox.state() == QueueState::Overflowed {
             assert!(outbox.bell().is_rung(), "the owner sleeps on");
-            seal(&outbox, LAST, Backlog::Drop);
+            close(&outbox, LAST, Backlog::Drop);
         } else {
             assert_eq!(taken, [b"b1", b"b2"]);
         }
@@ -202,12 +202,12 @@ fn is_start_of(frames: &[Vec<u8>], taken: &[Frame]) -> bool {
 }
 
 /// The end of a scene whose peer is gone, and whose owner has seen it.
-fn assert_broken(outbox: &Outbox) {
-    assert_eq!(outbox.verdict(), Verdict::Broken);
+fn assert_broken(outbox: &SendQueue) {
+    assert_eq!(outbox.state(), QueueState::Broken);
     assert!(outbox.bell().is_rung(), "the owner sleeps on");
     assert!(outbox.is_empty());
     assert_eq!(outbox.stalled_since(), None);
-    assert_eq!(push(outbox, b"no"), Push::Refused);
+    assert_eq!(push(outbox, b"no"), Push::Rejected);
     assert!(outbox.is_empty());
 }
 
@@ -229,7 +229,7 @@ fn a_resume_that_finds_the_peer_gone_drops_what_others_push() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, _socket, peer) = pair(3, WIDE);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Taken);
+            assert_eq!(push(&outbox, frame), Push::Accepted);
         }
         outbox.answer_bell();
         peer.reset();
@@ -245,14 +245,14 @@ fn a_resume_that_finds_the_peer_gone_drops_what_others_push() {
 fn a_seal_beside_a_break_sends_nothing_and_waits_for_nothing() {
     explore(Preemptions::UpTo(4), || {
         let (outbox, _socket, peer) = pair(3, WIDE);
-        assert_eq!(push(&outbox, b"a1"), Push::Taken);
-        assert_eq!(push(&outbox, b"a2"), Push::Taken);
+        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
+        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
         peer.reset();
         let owner = {
             let outbox = outbox.clone();
             thread::spawn(move || outbox.resume())
         };
-        seal(&outbox, LAST, Backlog::Keep);
+        close(&outbox, LAST, Backlog::Keep);
         owner.join().unwrap();
         assert_broken(&outbox);
         assert_eq!(peer.seen(), b"a1a");
@@ -265,8 +265,8 @@ mod many {
     use bifrost_model::explore::explore_many;
 
     /// What a session does from its first frame to its last.
-    fn session(outbox: &Outbox, socket: &Socket, peer: &Peer) {
-        while outbox.verdict() == Verdict::Sound {
+    fn session(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
+        while outbox.state() == QueueState::Open {
             let interest = match outbox.stalled_since() {
                 Some(_) => Interest::BellAndRoom,
                 None => Interest::Bell,
@@ -282,11 +282,11 @@ mod many {
                 break;
             }
         }
-        let backlog = match outbox.verdict() {
-            Verdict::Overflowed => Backlog::Drop,
+        let backlog = match outbox.state() {
+            QueueState::Overflowed => Backlog::Drop,
             _ => Backlog::Keep,
         };
-        seal(outbox, LAST, backlog);
+        close(outbox, LAST, backlog);
         flush(outbox, socket, peer);
     }
 
@@ -328,7 +328,7 @@ mod many {
             session(&outbox, &socket, &peer); // 12 bytes are too many for 3 and 4
             let taken = pushers.map(|pusher| pusher.join().unwrap());
             assert!(outbox.is_empty());
-            assert_eq!(outbox.verdict(), Verdict::Overflowed);
+            assert_eq!(outbox.state(), QueueState::Overflowed);
             let mut came = came(&peer);
             assert_eq!(came.pop().as_deref(), Some(LAST));
             for (sender, taken) in [b'a', b'b'].into_iter().zip(&taken) {
@@ -358,7 +358,7 @@ mod many {
             }
             let _ = push(&outbox, b"c1"); // notices, if nobody had yet
             owner.join().unwrap();
-            assert_eq!(outbox.verdict(), Verdict::Broken);
+            assert_eq!(outbox.state(), QueueState::Broken);
             assert!(outbox.is_empty());
         });
     }

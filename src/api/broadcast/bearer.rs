@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{Broadcast, Refused, not_json, reject};
 use crate::auth::Verifier;
 use crate::auth::publish_scope::Grant;
-use crate::http::{Head, Refusal, Request};
+use crate::http::{Head, HttpError, Request};
 use crate::protocol::json;
 
 /// Most messages in one request.
@@ -35,7 +35,7 @@ struct Item<'a> {
 pub fn read(
     request: &Request,
     verifier: &Verifier,
-    otherwise: Refusal,
+    otherwise: HttpError,
 ) -> Result<Vec<Broadcast>, Refused> {
     let body = request.body.trim_ascii();
     let Some(token) = bearer(&request.head)? else {
@@ -55,13 +55,13 @@ pub fn read(
     let verified = verifier.verify(token).map_err(bad)?;
     let claims = verified.claims(SystemTime::now()).map_err(bad)?;
     let grant = Grant::read(claims.broadcast)
-        .map_err(|fault| Refusal::new(403, fault.to_string()).with_challenge(OTHER_CHANNELS))?;
+        .map_err(|fault| HttpError::new(403, fault.to_string()).with_challenge(OTHER_CHANNELS))?;
     let broadcasts = parse(body)?;
     match broadcasts.iter().find(|one| !grant.allows(&one.channel)) {
         None => Ok(broadcasts),
         Some(Broadcast { channel, .. }) => {
             let sentence = format!("token does not allow channel {channel:?}");
-            Err(Refusal::new(403, sentence)
+            Err(HttpError::new(403, sentence)
                 .with_challenge(OTHER_CHANNELS)
                 .into())
         }
@@ -69,14 +69,14 @@ pub fn read(
 }
 
 /// The token in the header, if there is one; of another scheme, there is none.
-fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
+fn bearer(head: &Head) -> Result<Option<&str>, HttpError> {
     let mut credentials = head.values("Authorization");
     let Some(first) = credentials.next() else {
         return Ok(None);
     };
     if credentials.next().is_some() {
         let sentence = "Authorization is there more than once; send one";
-        return Err(Refusal::new(400, sentence));
+        return Err(HttpError::new(400, sentence));
     }
     let (scheme, token) = first.split_once(' ').unwrap_or((first, ""));
     Ok(scheme
@@ -85,10 +85,10 @@ fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
         .filter(|token| !token.is_empty()))
 }
 
-fn no_token() -> Refusal {
+fn no_token() -> HttpError {
     let sentence =
         r#"no token allows this; send Authorization: Bearer <JWT>, or {"token":"<JWT>"}"#;
-    Refusal::new(401, sentence).with_challenge(NO_TOKEN)
+    HttpError::new(401, sentence).with_challenge(NO_TOKEN)
 }
 
 /// Whether a body is JSON, and messages or meant to be.
@@ -110,8 +110,8 @@ pub fn is_list(body: &[u8]) -> bool {
     body.strip_prefix(b"[").is_some_and(json::is_object)
 }
 
-fn parse(body: &[u8]) -> Result<Vec<Broadcast>, Refusal> {
-    let refuse = |sentence: String| Refusal::new(400, sentence);
+fn parse(body: &[u8]) -> Result<Vec<Broadcast>, HttpError> {
+    let refuse = |sentence: String| HttpError::new(400, sentence);
     if json::is_too_deep(body) {
         let limit = json::MAX_DEPTH;
         return Err(refuse(format!("body is nested over {limit} levels deep")));
@@ -132,11 +132,11 @@ fn parse(body: &[u8]) -> Result<Vec<Broadcast>, Refusal> {
     }
 }
 
-fn parse_list(body: &[u8]) -> Result<Vec<Broadcast>, Refusal> {
+fn parse_list(body: &[u8]) -> Result<Vec<Broadcast>, HttpError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
     let count = items.len();
     if !(1..=MAX_MESSAGES).contains(&count) {
-        return Err(Refusal::new(
+        return Err(HttpError::new(
             400,
             format!("body has {count} messages; send 1 to {MAX_MESSAGES}"),
         ));
@@ -146,14 +146,14 @@ fn parse_list(body: &[u8]) -> Result<Vec<Broadcast>, Refusal> {
         .map(|(number, item)| {
             parse_item(item.get().as_bytes()).map_err(|refusal| {
                 let sentence = refusal.sentence;
-                Refusal::new(400, format!("message {number} of {count}: {sentence}"))
+                HttpError::new(400, format!("message {number} of {count}: {sentence}"))
             })
         })
         .collect()
 }
 
-fn parse_item(text: &[u8]) -> Result<Broadcast, Refusal> {
-    let refuse = |sentence: String| Refusal::new(400, sentence);
+fn parse_item(text: &[u8]) -> Result<Broadcast, HttpError> {
+    let refuse = |sentence: String| HttpError::new(400, sentence);
     if !json::is_object(text) {
         return Err(refuse(
             r#"it is not an object; send {"channel":"…","message":{…}}"#.into(),

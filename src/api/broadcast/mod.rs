@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tungstenite::Bytes;
 
-use crate::auth::{Rejection, Verifier};
-use crate::http::{Refusal, Reply, Request};
-use crate::hub::Registry;
+use crate::auth::{TokenError, Verifier};
+use crate::http::{HttpError, Request, Response};
+use crate::hub::Hub;
 use crate::protocol::channel;
 use crate::protocol::json::{self, Text};
 use crate::telemetry::counters;
@@ -29,13 +29,13 @@ struct Sent {
 #[derive(Debug)]
 pub struct Refused {
     /// What the sender is told.
-    pub refusal: Refusal,
+    pub refusal: HttpError,
     /// What is wrong with the token, if that is it; only for the log.
-    pub token: Option<Rejection>,
+    pub token: Option<TokenError>,
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Refused {
+impl From<HttpError> for Refused {
+    fn from(refusal: HttpError) -> Refused {
         Refused {
             refusal,
             token: None,
@@ -54,7 +54,7 @@ struct Broadcast {
 /// # Errors
 /// A refusal whose sentence says what is wrong: 400; or, without a token in the body, 401
 /// when the header has no good one and 403 when it is not good for the channel (RFC 6750 §3.1).
-pub fn post(request: &Request, verifier: &Verifier, registry: &Registry) -> Result<Reply, Refused> {
+pub fn post(request: &Request, verifier: &Verifier, registry: &Hub) -> Result<Response, Refused> {
     let send = |broadcast: &Broadcast| registry.broadcast(&broadcast.channel, &broadcast.frame);
     let deliveries = match signed::find_token(request) {
         Ok(token) => send(&signed::read(&token, verifier)?),
@@ -64,7 +64,7 @@ pub fn post(request: &Request, verifier: &Verifier, registry: &Registry) -> Resu
             .map(send)
             .sum(),
     };
-    Ok(Reply::json(
+    Ok(Response::json(
         200,
         &Sent {
             message: "Success",
@@ -95,14 +95,14 @@ impl Broadcast {
 }
 
 /// What a token that is not taken is answered, and counted; `status` depends on where it was.
-fn reject(rejection: Rejection, status: u16) -> Refused {
+fn reject(rejection: TokenError, status: u16) -> Refused {
     counters::AUTH_FAILURES.add_one(rejection.into());
     let refusal = match rejection {
-        Rejection::TooDeep => Refusal::new(
+        TokenError::TooDeep => HttpError::new(
             status,
             format!("claims are nested over {} levels deep", json::MAX_DEPTH),
         ),
-        _ => Refusal::new(status, "Bad signature"), // never told apart
+        _ => HttpError::new(status, "Bad signature"), // never told apart
     };
     Refused {
         refusal,
@@ -111,9 +111,9 @@ fn reject(rejection: Rejection, status: u16) -> Refused {
 }
 
 /// Only the place is told: the parser's own words could repeat the text.
-fn not_json(error: &serde_json::Error) -> Refusal {
+fn not_json(error: &serde_json::Error) -> HttpError {
     let (line, column) = (error.line(), error.column());
-    Refusal::new(
+    HttpError::new(
         400,
         format!("body is not JSON (line {line}, column {column})"),
     )

@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 
 use super::{Broadcast, Refused, bearer, not_json, reject};
 use crate::auth::Verifier;
-use crate::http::{Refusal, Request};
+use crate::http::{HttpError, Request};
 use crate::protocol::json::{self, Text};
 
 /// Why there is no token in a body.
 #[derive(Debug)]
 pub struct NoToken {
     /// The answer, unless the header has a token.
-    pub refusal: Refusal,
+    pub refusal: HttpError,
     /// Whether it is the answer even then.
     pub is_final: bool,
 }
@@ -23,7 +23,7 @@ pub struct NoToken {
 impl NoToken {
     fn here(sentence: impl Into<String>) -> NoToken {
         NoToken {
-            refusal: Refusal::new(400, sentence),
+            refusal: HttpError::new(400, sentence),
             is_final: false,
         }
     }
@@ -48,7 +48,7 @@ pub fn read(token: &str, verifier: &Verifier) -> Result<Broadcast, Refused> {
         .claims(SystemTime::now())
         .map_err(|rejection| reject(rejection, 400))?;
     Broadcast::new(claims.channel, claims.message)
-        .map_err(|sentence| Refusal::new(400, sentence).into())
+        .map_err(|sentence| HttpError::new(400, sentence).into())
 }
 
 /// The token in a JSON body; or, when the body is declared a form and is not a JSON

@@ -19,7 +19,7 @@ pub fn page(sources: &Sources) -> String {
     page.gauge(
         "bifrost_draining",
         "Whether the server is about to stop.",
-        sources.stop.is_raised(),
+        sources.stop.is_triggered(),
     );
     write_connections(&mut page, sources);
     write_websockets(&mut page, sources);
@@ -51,7 +51,7 @@ fn write_connections(page: &mut Page, sources: &Sources) {
         "Idle connections that were closed so that somebody else had room.",
         occupancy.evicted,
     );
-    page.tally(
+    page.counter_vec(
         "bifrost_connections_rejected_total",
         "Connections and WebSocket handshakes that were turned away.",
         "reason",
@@ -62,7 +62,7 @@ fn write_connections(page: &mut Page, sources: &Sources) {
         "Failures to take a connection in, for want of descriptors, threads or memory.",
         counters::ACCEPT_FAILURES.total(),
     );
-    page.tally(
+    page.counter_vec(
         "bifrost_http_requests_total",
         "Requests by the status of the answer; 101 is a WebSocket that was opened.",
         "code",
@@ -82,19 +82,19 @@ fn write_websockets(page: &mut Page, sources: &Sources) {
         "Open WebSocket connections.",
         stats.connected,
     );
-    page.tally(
+    page.counter_vec(
         "bifrost_websockets_closed_total",
         "WebSocket connections that ended, by the code of the first close frame, of either side.",
         "code",
         &counters::CLOSES,
     );
-    page.tally(
+    page.counter_vec(
         "bifrost_client_messages_total",
         "Messages of WebSocket clients.",
         "event",
         &counters::CLIENT_MESSAGES,
     );
-    page.tally(
+    page.counter_vec(
         "bifrost_auth_failures_total",
         "Tokens of subscribers and broadcasts that were not taken, or did not come in time.",
         "reason",
@@ -124,7 +124,7 @@ fn write_websockets(page: &mut Page, sources: &Sources) {
 
 fn write_broadcasts(page: &mut Page, sources: &Sources) {
     let stats = sources.registry.stats();
-    page.tally(
+    page.counter_vec(
         "bifrost_broadcasts_total",
         "Requests to broadcast that were answered.",
         "result",

@@ -17,15 +17,15 @@ use tiny_http::Method;
 
 use crate::api::subscribe::Visitor;
 use crate::config::Networks;
-use crate::http::{Conversation, Head, Limits, Next, Persistence, Refusal, Reply};
-use crate::hub::Registry;
-use crate::hub::queue::QueueTotal;
+use crate::http::{Connection, Head, HttpError, Limits, Next, Persistence, Response};
+use crate::hub::Hub;
+use crate::hub::queue::QueueBudget;
 use crate::net::acceptor;
 use crate::net::connections::Connections;
-use crate::net::connections::ip_limit::Addresses;
+use crate::net::connections::ip_limit::PerIpLimit;
 use crate::net::listener::Listener;
-use crate::net::shutdown::Stop;
-use crate::net::worker_pool::Reception;
+use crate::net::shutdown::Shutdown;
+use crate::net::worker_pool::WorkerPool;
 
 /// Most connections at a time: one or two are in use, and the oldest idle one makes room.
 const PLACES: usize = 8;
@@ -36,17 +36,17 @@ const GET: &str = "GET, HEAD";
 /// Who knows what is not counted in [`crate::counts`].
 pub struct Sources {
     /// Channels, subscriptions, deliveries.
-    pub registry: Registry,
+    pub registry: Hub,
     /// What waits.
-    pub queue_total: QueueTotal,
+    pub queue_total: QueueBudget,
     /// Who is here.
     pub connections: Connections,
     /// Whether the server is about to stop.
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 /// Where the metrics are told.
-pub struct Desk {
+pub struct MetricsServer {
     sources: Sources,
     /// The time limits of the main port, as they are at this moment.
     limits: Box<dyn Fn() -> Limits + Send + Sync>,
@@ -54,10 +54,13 @@ pub struct Desk {
     writing: Mutex<()>,
 }
 
-impl Desk {
+impl MetricsServer {
     /// A desk that tells of these, with the time limits of the main port.
-    pub fn new(sources: Sources, limits: impl Fn() -> Limits + Send + Sync + 'static) -> Desk {
-        Desk {
+    pub fn new(
+        sources: Sources,
+        limits: impl Fn() -> Limits + Send + Sync + 'static,
+    ) -> MetricsServer {
+        MetricsServer {
             sources,
             limits: Box::new(limits),
             writing: Mutex::default(),
@@ -70,11 +73,11 @@ impl Desk {
     /// # Errors
     /// When no thread or descriptor can be had.
     pub fn open(self, listener: Listener, stack_size: usize) -> io::Result<()> {
-        let never = Stop::new()?;
+        let never = Shutdown::new()?;
         let (desk, stop) = (Arc::new(self), never.clone());
-        let reception = Reception::new(stack_size, move |visitor| desk.receive(&visitor, &stop));
+        let reception = WorkerPool::new(stack_size, move |visitor| desk.receive(&visitor, &stop));
         let connections = Connections::without_reserve(PLACES);
-        let addresses = Addresses::new(None, Networks::default());
+        let addresses = PerIpLimit::new(None, Networks::default());
         let answer = move || {
             acceptor::until_stopped(
                 &listener,
@@ -90,9 +93,9 @@ impl Desk {
             .map(drop)
     }
 
-    fn receive(&self, visitor: &Visitor, stop: &Stop) {
+    fn receive(&self, visitor: &Visitor, stop: &Shutdown) {
         let (socket, guest) = (visitor.socket.clone(), visitor.slot.guest());
-        let mut conversation = Conversation::new(socket, self.limits(), guest, stop.clone());
+        let mut conversation = Connection::new(socket, self.limits(), guest, stop.clone());
         loop {
             match conversation.await_request(|| self.limits()) {
                 Next::Request(request) => {
@@ -118,16 +121,16 @@ impl Desk {
         }
     }
 
-    fn answer(&self, head: &Head) -> Reply {
+    fn answer(&self, head: &Head) -> Response {
         match (&head.method, head.path.as_str()) {
             (Method::Get | Method::Head, "/metrics") => {
-                Reply::text(crate::telemetry::text::CONTENT_TYPE, self.page())
+                Response::text(crate::telemetry::text::CONTENT_TYPE, self.page())
             }
             (Method::Get | Method::Head, "/") => {
-                Reply::page(include_str!("../assets/metrics.html"))
+                Response::page(include_str!("../assets/metrics.html"))
             }
-            (_, "/metrics" | "/") => Reply::method_not_allowed(GET),
-            _ => Refusal::new(404, "nothing is here; there is /metrics").into(),
+            (_, "/metrics" | "/") => Response::method_not_allowed(GET),
+            _ => HttpError::new(404, "nothing is here; there is /metrics").into(),
         }
     }
 

@@ -252,11 +252,11 @@ fn turned_down(error: Error) -> Ended {
         return lost(&error);
     };
     #[derive(Deserialize)]
-    struct Refusal {
+    struct ErrorBody {
         error: String,
     }
     let body = response.body().as_deref().unwrap_or_default();
-    let reason = serde_json::from_slice(body).map(|Refusal { error }| format!(": {error}"));
+    let reason = serde_json::from_slice(body).map(|ErrorBody { error }| format!(": {error}"));
     let status = response.status().as_u16();
     let what = format!("answered {status}{}", reason.unwrap_or_default());
     match status {

@@ -7,18 +7,18 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags};
 
 use super::Ended;
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::{self, Wait};
 
 /// Looks out while something else is waited for.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    stop: Stop,
+    stop: Shutdown,
 }
 
 impl Watch {
     /// Waits are ended by this stop, or when stdout leads to nobody any more.
-    pub fn new(stop: Stop) -> Watch {
+    pub fn new(stop: Shutdown) -> Watch {
         Watch { stop }
     }
 
@@ -27,7 +27,7 @@ impl Watch {
     /// # Errors
     /// [`Ended::Wanted`].
     pub fn check(&self) -> Result<(), Ended> {
-        match self.stop.is_raised() {
+        match self.stop.is_triggered() {
             true => Err(Ended::Wanted),
             false => Ok(()),
         }

@@ -13,7 +13,7 @@ use crate::auth;
 use crate::cli::client::{Ended, Subscription, Url, Watch};
 use crate::cli::{Credentials, Form, Listen};
 use crate::config::{Keys, Variables};
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 
 /// How long a token is good that is shown at once: clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When the first connection fails, or the server does not want us.
-pub fn run(variables: &Variables, listen: &Listen, stop: Stop) -> Result<Status, Failure> {
+pub fn run(variables: &Variables, listen: &Listen, stop: Shutdown) -> Result<Status, Failure> {
     let mut stdin = Stdin::default();
     let mut listener = Listener {
         credentials: Shown::new(&listen.credentials, variables, &mut stdin)?,

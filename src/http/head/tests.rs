@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::head_end::{MAX_HEAD, MAX_REQUEST_LINE};
 
-fn parse(head: &str) -> Result<Option<(Head, usize)>, Refusal> {
+fn parse(head: &str) -> Result<Option<(Head, usize)>, HttpError> {
     Head::parse(head.as_bytes())
 }
 

@@ -12,7 +12,7 @@ use crate::net::sync::{AtomicI64, Mutex, Ordering};
 
 /// A handle on the total; clones share it.
 #[derive(Debug, Clone)]
-pub struct QueueTotal(Arc<Shared>);
+pub struct QueueBudget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -23,10 +23,10 @@ struct Shared {
     stalled: Mutex<HashMap<usize, Weak<Entry>>>,
 }
 
-impl QueueTotal {
+impl QueueBudget {
     /// Nothing waits, and `limit` bytes may.
-    pub fn new(limit: usize) -> QueueTotal {
-        QueueTotal(Arc::new(Shared {
+    pub fn new(limit: usize) -> QueueBudget {
+        QueueBudget(Arc::new(Shared {
             bytes: AtomicI64::new(0),
             limit: AtomicI64::new(signed(limit)),
             stalled: Mutex::default(),
@@ -87,19 +87,19 @@ fn signed(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{bytes, fill, pair_in, read};
-    use super::super::{Push, Verdict};
+    use super::super::{Push, QueueState};
     use super::*;
 
     const AMPLE: usize = 1 << 30;
 
     #[test]
     fn what_waits_is_counted_and_forgotten() {
-        let total = QueueTotal::new(AMPLE);
+        let total = QueueBudget::new(AMPLE);
         let (outbox, mut peer) = pair_in(&total, AMPLE);
         let pushed = fill(&outbox);
         let waiting = total.bytes();
         assert!(waiting > 0);
-        assert_eq!(outbox.push(&bytes("more")), Push::Taken);
+        assert_eq!(outbox.push(&bytes("more")), Push::Accepted);
         assert_eq!(total.bytes(), waiting + 4);
         let reader = std::thread::spawn(move || read(&mut peer, pushed + 4));
         while !outbox.is_empty() {
@@ -112,35 +112,35 @@ mod tests {
 
     #[test]
     fn the_one_for_whom_most_waits_goes_first() {
-        let total = QueueTotal::new(512 * 1024);
+        let total = QueueBudget::new(512 * 1024);
         let (small, _a) = pair_in(&total, AMPLE);
         let (large, _b) = pair_in(&total, AMPLE);
         fill(&small);
         fill(&large);
         let frame = bytes(&"x".repeat(100 * 1024));
         for _ in 0..4 {
-            assert_eq!(large.push(&frame), Push::Taken);
+            assert_eq!(large.push(&frame), Push::Accepted);
         }
-        assert_eq!(large.verdict(), Verdict::Sound);
+        assert_eq!(large.state(), QueueState::Open);
         // One too many, and it need not be the one that was pushed to.
         for _ in 0..2 {
-            assert_eq!(small.push(&frame), Push::Taken);
+            assert_eq!(small.push(&frame), Push::Accepted);
         }
-        assert_eq!(large.verdict(), Verdict::Overflowed);
-        assert_eq!(small.verdict(), Verdict::Sound);
+        assert_eq!(large.state(), QueueState::Overflowed);
+        assert_eq!(small.state(), QueueState::Open);
         assert!(total.bytes() <= 512 * 1024);
     }
 
     #[test]
     fn who_is_gone_is_off_the_list_with_all_its_bytes() {
-        let total = QueueTotal::new(AMPLE);
+        let total = QueueBudget::new(AMPLE);
         let (left, _a) = pair_in(&total, AMPLE);
         let (reset, peer) = pair_in(&total, AMPLE);
         fill(&left);
         fill(&reset);
         drop(left);
         drop(peer);
-        while reset.verdict() == Verdict::Sound {
+        while reset.state() == QueueState::Open {
             reset.resume();
         }
         assert!(total.0.stalled.lock().is_empty());

@@ -16,28 +16,28 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::net::socket::{Doorbell, Socket};
+use crate::net::socket::{Socket, Waker};
 use crate::net::sync::MutexGuard;
 
 use writer::{Shared, Writer};
 
-pub use budget::QueueTotal;
+pub use budget::QueueBudget;
 
 /// What became of a frame that was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Push {
     /// Written, or waiting for its turn.
-    Taken,
+    Accepted,
     /// The subscriber is too slow, closing or gone.
-    Refused,
+    Rejected,
 }
 
 /// Whether the outbox still takes frames, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum QueueState {
     /// It takes frames, or was sealed on purpose.
-    Sound,
+    Open,
     /// More waited than may, for it or for all; what still waits is dropped.
     Overflowed,
     /// The socket refused a write: the peer is gone.
@@ -55,16 +55,16 @@ pub enum Backlog {
 
 /// A handle on one subscriber's outbox; clones share it.
 #[derive(Debug, Clone)]
-pub struct Outbox(Arc<Shared>);
+pub struct SendQueue(Arc<Shared>);
 
-impl Outbox {
+impl SendQueue {
     /// An outbox that writes to `socket`, lets at most `limit` bytes wait, and counts them
     /// towards the `total` of all.
     ///
     /// # Errors
     /// When descriptors have run out: it needs one for its bell.
-    pub fn new(socket: Socket, limit: usize, total: QueueTotal) -> io::Result<Outbox> {
-        Ok(Outbox(Shared::new(socket, limit, total)?))
+    pub fn new(socket: Socket, limit: usize, total: QueueBudget) -> io::Result<SendQueue> {
+        Ok(SendQueue(Shared::new(socket, limit, total)?))
     }
 
     /// Hands over whole frames, one or several: written at once if the socket takes it, else queued.
@@ -82,8 +82,8 @@ impl Outbox {
     ///
     /// For the owner, who then resumes until the outbox is empty: a push that is being refused
     /// right now has counted its bytes for a moment, and then nobody else writes `last`.
-    pub fn seal(&self, last: Bytes, backlog: Backlog) {
-        self.0.seal(last, backlog);
+    pub fn close(&self, last: Bytes, backlog: Backlog) {
+        self.0.close(last, backlog);
     }
 
     /// Lets pushes only queue until the guard is dropped, then writes them together.
@@ -110,12 +110,12 @@ impl Outbox {
     }
 
     /// Whether the subscriber has to go, because it was too slow or is gone.
-    pub fn verdict(&self) -> Verdict {
-        self.0.verdict()
+    pub fn state(&self) -> QueueState {
+        self.0.state()
     }
 
     /// What the owner polls to hear of a stall or a verdict.
-    pub fn bell(&self) -> &Doorbell {
+    pub fn bell(&self) -> &Waker {
         self.0.bell()
     }
 
@@ -130,7 +130,7 @@ impl Outbox {
     }
 }
 
-/// While it lives, frames queue; see [`Outbox::cork`].
+/// While it lives, frames queue; see [`SendQueue::cork`].
 pub struct Cork<'a> {
     shared: &'a Shared,
     writer: Option<MutexGuard<'a, Writer>>,

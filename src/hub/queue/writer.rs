@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Backlog, Push, QueueTotal, Verdict};
-use crate::net::socket::{Doorbell, Socket};
+use super::{Backlog, Push, QueueBudget, QueueState};
+use crate::net::socket::{Socket, Waker};
 use crate::net::sync::{
     AtomicU64, Mutex, MutexGuard, Ordering, Receiver, Sender, fence, unbounded,
 };
@@ -21,7 +21,7 @@ use crate::net::sync::{
 const BATCH: usize = 16 * 1024;
 
 /// Flags in the top bits of `Shared::load`; the bits below count bytes.
-const SEALED: u64 = 1 << 63;
+const CLOSED: u64 = 1 << 63;
 const OVERFLOWED: u64 = 1 << 62;
 const BROKEN: u64 = 1 << 61;
 const BYTES: u64 = BROKEN - 1;
@@ -40,8 +40,8 @@ pub struct Shared {
     /// In bytes; what `load` may reach.
     limit: u64,
     /// What waits for all subscribers; this one counts until it overflows.
-    total: QueueTotal,
-    bell: Doorbell,
+    total: QueueBudget,
+    bell: Waker,
     me: Weak<Shared>,
 }
 
@@ -68,13 +68,13 @@ enum Flow {
 }
 
 impl Shared {
-    /// See [`super::Outbox::new`].
+    /// See [`super::SendQueue::new`].
     ///
     /// # Errors
     /// When descriptors have run out.
-    pub fn new(socket: Socket, limit: usize, total: QueueTotal) -> io::Result<Arc<Shared>> {
+    pub fn new(socket: Socket, limit: usize, total: QueueBudget) -> io::Result<Arc<Shared>> {
         let (waiting, queue) = unbounded();
-        let bell = Doorbell::new()?;
+        let bell = Waker::new()?;
         Ok(Arc::new_cyclic(|me| Shared {
             writer: Mutex::default(),
             load: AtomicU64::new(0),
@@ -88,7 +88,7 @@ impl Shared {
         }))
     }
 
-    /// See [`super::Outbox::push`].
+    /// See [`super::SendQueue::push`].
     pub fn push(&self, frame: &Bytes) -> Push {
         if let Some(mut writer) = self.writer.try_lock() {
             // Under the lock, nothing reserved means nothing queued, stalled or sealed.
@@ -98,7 +98,7 @@ impl Shared {
                 drop(writer);
                 self.look_again();
                 if !is_whole {
-                    self.relieve();
+                    self.evict_largest();
                 }
                 return push;
             }
@@ -106,17 +106,17 @@ impl Shared {
         self.enqueue(frame)
     }
 
-    /// See [`super::Outbox::fetch`].
+    /// See [`super::SendQueue::fetch`].
     pub fn fetch(&self) {
         black_box(self.load.load(Ordering::Relaxed));
         self.socket.fetch();
     }
 
-    /// See [`super::Outbox::seal`].
-    pub fn seal(&self, last: Bytes, backlog: Backlog) {
+    /// See [`super::SendQueue::seal`].
+    pub fn close(&self, last: Bytes, backlog: Backlog) {
         let load = &self.load;
         self.with_writer(|writer| {
-            if load.fetch_or(SEALED, Ordering::SeqCst) & BROKEN == 0 && !writer.has_last {
+            if load.fetch_or(CLOSED, Ordering::SeqCst) & BROKEN == 0 && !writer.has_last {
                 writer.last = Some(last);
                 writer.has_last = true;
                 writer.drops_backlog = backlog == Backlog::Drop;
@@ -130,61 +130,61 @@ impl Shared {
         self.writer.lock()
     }
 
-    /// See [`super::Outbox::resume`].
+    /// See [`super::SendQueue::resume`].
     pub fn resume(&self) {
         self.with_writer(|writer| self.write_waiting(writer));
     }
 
-    /// See [`super::Outbox::stalled_since`].
+    /// See [`super::SendQueue::stalled_since`].
     pub fn stalled_since(&self) -> Option<Instant> {
         self.with_writer(|writer| writer.stalled_since)
     }
 
-    /// See [`super::Outbox::is_empty`].
+    /// See [`super::SendQueue::is_empty`].
     pub fn is_empty(&self) -> bool {
         let load = &self.load;
         self.with_writer(|writer| load.load(Ordering::SeqCst) & BYTES == 0 && writer.last.is_none())
     }
 
-    /// See [`super::Outbox::bell`].
-    pub fn bell(&self) -> &Doorbell {
+    /// See [`super::SendQueue::bell`].
+    pub fn bell(&self) -> &Waker {
         &self.bell
     }
 
     /// The short way: nothing waits, so the frame needs no queue and no count.
     fn write_at_once(&self, writer: &mut Writer, frame: &Bytes) -> Push {
         let sent = match self.socket.send(frame) {
-            Ok(sent) if sent == frame.len() => return Push::Taken,
+            Ok(sent) if sent == frame.len() => return Push::Accepted,
             Ok(sent) => sent,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(_) => {
                 self.break_off(writer);
-                return Push::Refused;
+                return Push::Rejected;
             }
         };
         writer.in_flight = frame.slice(sent..);
         self.reserve(writer.in_flight.len());
         self.stall(writer);
-        Push::Taken
+        Push::Accepted
     }
 
     fn enqueue(&self, frame: &Bytes) -> Push {
         let before = self.reserve(frame.len());
         let waits = before & BYTES;
         let is_over = waits > 0 && waits + frame.len() as u64 > self.limit;
-        if before & SEALED != 0 || is_over {
+        if before & CLOSED != 0 || is_over {
             self.release(frame.len());
-            if before & SEALED == 0 {
+            if before & CLOSED == 0 {
                 self.overflow();
             }
             self.look_again(); // another push may have met the lock while we looked at the load
-            return Push::Refused;
+            return Push::Rejected;
         }
         // The other end is in `self`, so the channel can't be disconnected.
         let _ = self.waiting.send(frame.clone());
         self.drain();
-        self.relieve();
-        Push::Taken
+        self.evict_largest();
+        Push::Accepted
     }
 
     /// Counts bytes that will wait; gives the load before.
@@ -208,7 +208,7 @@ impl Shared {
 
     /// The subscriber has to go: what waits is dropped by its owner, and counts no longer.
     pub fn overflow(&self) {
-        let before = self.load.fetch_or(SEALED | OVERFLOWED, Ordering::SeqCst);
+        let before = self.load.fetch_or(CLOSED | OVERFLOWED, Ordering::SeqCst);
         if before & OVERFLOWED == 0 {
             self.total.remove(before & BYTES);
         }
@@ -217,7 +217,7 @@ impl Shared {
 
     /// Lets those go for whom most waits, until all together wait for what they may. Takes no
     /// lock of another outbox: its holder may be waiting for us.
-    fn relieve(&self) {
+    fn evict_largest(&self) {
         while self.total.is_over() {
             let Some(largest) = self.total.largest() else {
                 return;
@@ -273,11 +273,11 @@ impl Shared {
         }
     }
 
-    pub fn verdict(&self) -> Verdict {
+    pub fn state(&self) -> QueueState {
         match self.load.load(Ordering::SeqCst) {
-            load if load & BROKEN != 0 => Verdict::Broken,
-            load if load & OVERFLOWED != 0 => Verdict::Overflowed,
-            _ => Verdict::Sound,
+            load if load & BROKEN != 0 => QueueState::Broken,
+            load if load & OVERFLOWED != 0 => QueueState::Overflowed,
+            _ => QueueState::Open,
         }
     }
 
@@ -321,7 +321,7 @@ impl Shared {
     /// The next bytes to write: some frames, or the last one when no other can come.
     fn next_batch(&self, writer: &mut Writer) -> Option<Bytes> {
         while let Ok(frame) = self.queue.try_recv() {
-            let is_dropped = writer.drops_backlog || self.verdict() == Verdict::Overflowed;
+            let is_dropped = writer.drops_backlog || self.state() == QueueState::Overflowed;
             if !is_dropped {
                 return Some(self.join_waiting(frame));
             }
@@ -361,7 +361,7 @@ impl Shared {
 
     /// The peer is gone: nothing that waits will ever go out.
     fn break_off(&self, writer: &mut Writer) {
-        self.load.fetch_or(SEALED | BROKEN, Ordering::SeqCst);
+        self.load.fetch_or(CLOSED | BROKEN, Ordering::SeqCst);
         self.release(writer.in_flight.len());
         *writer = Writer {
             drops_backlog: true,

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::hub::queue::{Backlog, Outbox};
+use crate::hub::queue::{Backlog, SendQueue};
 use crate::net::socket::Socket;
 use crate::websocket::frame;
 
@@ -21,7 +21,7 @@ const STANDING_BITS: u32 = 3;
 /// What a connection is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
-pub enum Standing {
+pub enum ConnState {
     /// Nothing has come from it yet.
     Fresh,
     /// A request has begun to come, and is not there whole.
@@ -40,7 +40,7 @@ pub enum Standing {
 
 /// In which order connections make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
+pub enum EvictionPriority {
     /// It waits for nothing.
     Idle,
     /// It has sent a part of a request. A good client needs a moment for that; a bad one is no
@@ -50,51 +50,53 @@ pub enum Rank {
 
 /// One connection, seen from outside.
 #[derive(Debug)]
-pub struct Presence {
+pub struct ConnectionEntry {
     opened: Instant,
     socket: Socket,
     /// The standing, and since when it is so, in microseconds after `opened`.
     word: AtomicU64,
-    outbox: OnceLock<Outbox>,
+    outbox: OnceLock<SendQueue>,
 }
 
-impl Presence {
+impl ConnectionEntry {
     /// A connection that was accepted just now.
-    pub fn new(socket: Socket) -> Presence {
-        Presence {
+    pub fn new(socket: Socket) -> ConnectionEntry {
+        ConnectionEntry {
             opened: Instant::now(),
             socket,
-            word: AtomicU64::new(Standing::Fresh as u64),
+            word: AtomicU64::new(ConnState::Fresh as u64),
             outbox: OnceLock::new(),
         }
     }
 
     /// Says what the connection is at from now on; false when it was asked to leave.
-    pub fn set(&self, standing: Standing) -> bool {
+    pub fn set(&self, standing: ConnState) -> bool {
         let elapsed = self.opened.elapsed().as_micros() as u64;
         let word = elapsed << STANDING_BITS | standing as u64;
         let previous = self
             .word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (Self::standing_in(now) != Standing::Leaving).then_some(word)
+                (Self::standing_in(now) != ConnState::Leaving).then_some(word)
             });
         previous.is_ok()
     }
 
     /// Gives it what it has become a WebSocket with.
-    pub fn set_outbox(&self, outbox: Outbox) {
+    pub fn set_outbox(&self, outbox: SendQueue) {
         let _ = self.outbox.set(outbox); // it is given once
     }
 
     /// Whether it may be asked to leave, and how soon: lower ranks first, and in each those who
     /// have been so for longest. Not while it has asked for something whole that is not
     /// answered, nor after it has shown a good token.
-    pub fn turn(&self) -> Option<(Rank, Instant)> {
+    pub fn turn(&self) -> Option<(EvictionPriority, Instant)> {
         let word = self.word.load(Ordering::Acquire);
         let rank = match Self::standing_in(word) {
-            Standing::Idle | Standing::Fresh | Standing::Unauthenticated => Rank::Idle,
-            Standing::Arriving => Rank::Arriving,
-            Standing::AtWork | Standing::Subscriber | Standing::Leaving => return None,
+            ConnState::Idle | ConnState::Fresh | ConnState::Unauthenticated => {
+                EvictionPriority::Idle
+            }
+            ConnState::Arriving => EvictionPriority::Arriving,
+            ConnState::AtWork | ConnState::Subscriber | ConnState::Leaving => return None,
         };
         Some((
             rank,
@@ -113,21 +115,21 @@ impl Presence {
     }
 
     /// Asks it to leave, unless it has just begun to ask for something.
-    pub fn dismiss(&self) -> bool {
+    pub fn try_evict(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
         if self.turn().is_none() || self.has_input() {
             return false;
         }
-        let leaving = word & !Self::MASK | Standing::Leaving as u64;
+        let leaving = word & !Self::MASK | ConnState::Leaving as u64;
         self.word
             .compare_exchange(word, leaving, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
     /// Ends it, for whoever has dismissed it; a WebSocket is told why.
-    pub fn show_out(&self) {
+    pub fn close_evicted(&self) {
         if let Some(outbox) = self.outbox.get() {
-            outbox.seal(
+            outbox.close(
                 frame::close(SERVER_IS_FULL, "Server is full"),
                 Backlog::Keep,
             );
@@ -137,25 +139,25 @@ impl Presence {
 
     /// Whether it was asked to leave.
     pub fn is_leaving(&self) -> bool {
-        Self::standing_in(self.word.load(Ordering::Acquire)) == Standing::Leaving
+        Self::standing_in(self.word.load(Ordering::Acquire)) == ConnState::Leaving
     }
 
     /// What it has become a WebSocket with, if it has.
-    pub fn outbox(&self) -> Option<&Outbox> {
+    pub fn outbox(&self) -> Option<&SendQueue> {
         self.outbox.get()
     }
 
     const MASK: u64 = (1 << STANDING_BITS) - 1;
 
-    fn standing_in(word: u64) -> Standing {
+    fn standing_in(word: u64) -> ConnState {
         match word & Self::MASK {
-            0 => Standing::Fresh,
-            1 => Standing::Arriving,
-            2 => Standing::AtWork,
-            3 => Standing::Idle,
-            4 => Standing::Unauthenticated,
-            5 => Standing::Subscriber,
-            _ => Standing::Leaving,
+            0 => ConnState::Fresh,
+            1 => ConnState::Arriving,
+            2 => ConnState::AtWork,
+            3 => ConnState::Idle,
+            4 => ConnState::Unauthenticated,
+            5 => ConnState::Subscriber,
+            _ => ConnState::Leaving,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::Networks;
-use crate::http::{Head, Refusal, forwarded};
+use crate::http::{Head, HttpError, forwarded};
 
 /// One subscriber of IPv6 has this many leading bits to itself (RFC 6177), and all addresses
 /// below them; they count as one.
@@ -20,7 +20,7 @@ const SITE_BITS: u32 = 64;
 
 /// What an address may have, and a handle on the counts; clones share both.
 #[derive(Debug, Clone)]
-pub struct Addresses(Arc<Shared>);
+pub struct PerIpLimit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -39,14 +39,14 @@ struct Counts(
 
 /// An address has as many connections as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany {
+pub struct OverIpLimit {
     address: IpAddr,
     limit: usize,
 }
 
-impl fmt::Display for TooMany {
+impl fmt::Display for OverIpLimit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TooMany { address, limit } = self;
+        let OverIpLimit { address, limit } = self;
         write!(
             formatter,
             "{address} has {limit} connections open, which is all that it may; close some, or \
@@ -55,16 +55,16 @@ impl fmt::Display for TooMany {
     }
 }
 
-impl From<TooMany> for Refusal {
-    fn from(too_many: TooMany) -> Refusal {
-        Refusal::new(503, too_many.to_string())
+impl From<OverIpLimit> for HttpError {
+    fn from(too_many: OverIpLimit) -> HttpError {
+        HttpError::new(503, too_many.to_string())
     }
 }
 
-impl Addresses {
+impl PerIpLimit {
     /// Nobody is here yet; each address may have `limit` connections, but for trusted proxies.
-    pub fn new(limit: Option<usize>, proxies: Networks) -> Addresses {
-        Addresses(Arc::new(Shared {
+    pub fn new(limit: Option<usize>, proxies: Networks) -> PerIpLimit {
+        PerIpLimit(Arc::new(Shared {
             limit,
             proxies,
             counts: Counts::default(),
@@ -73,8 +73,8 @@ impl Addresses {
 
     /// The same counts under other rules. Who is here already stays, and counts as before.
     #[must_use]
-    pub fn under(&self, limit: Option<usize>, proxies: Networks) -> Addresses {
-        Addresses(Arc::new(Shared {
+    pub fn under(&self, limit: Option<usize>, proxies: Networks) -> PerIpLimit {
+        PerIpLimit(Arc::new(Shared {
             limit,
             proxies,
             counts: self.0.counts.clone(),
@@ -85,10 +85,10 @@ impl Addresses {
     ///
     /// # Errors
     /// When the address has as many as it may have.
-    pub fn enter(&self, peer: IpAddr) -> Result<Stay, TooMany> {
+    pub fn enter(&self, peer: IpAddr) -> Result<IpPermit, OverIpLimit> {
         let peer = peer.to_canonical();
         match self.0.proxies.contain(peer) {
-            true => Ok(Stay::uncounted()),
+            true => Ok(IpPermit::uncounted()),
             false => self.count(peer),
         }
     }
@@ -97,27 +97,27 @@ impl Addresses {
     ///
     /// # Errors
     /// When the client's address has as many as it may have.
-    pub fn subscribe(&self, peer: IpAddr, head: &Head) -> Result<Stay, TooMany> {
+    pub fn subscribe(&self, peer: IpAddr, head: &Head) -> Result<IpPermit, OverIpLimit> {
         let is_trusted = |address| self.0.proxies.contain(address);
         if !is_trusted(peer.to_canonical()) {
-            return Ok(Stay::uncounted());
+            return Ok(IpPermit::uncounted());
         }
         match forwarded::client(head, is_trusted) {
             Some(client) if !is_trusted(client) => self.count(client),
-            Some(_) | None => Ok(Stay::uncounted()), // the proxy itself, or one that does not say
+            Some(_) | None => Ok(IpPermit::uncounted()), // the proxy itself, or one that does not say
         }
     }
 
-    fn count(&self, address: IpAddr) -> Result<Stay, TooMany> {
+    fn count(&self, address: IpAddr) -> Result<IpPermit, OverIpLimit> {
         let limit = self.0.limit.unwrap_or(usize::MAX);
         let address = site(address);
         let mut counts = self.0.counts.0.lock();
         let count = counts.entry(address).or_default();
         if *count >= limit {
-            return Err(TooMany { address, limit });
+            return Err(OverIpLimit { address, limit });
         }
         *count += 1;
-        Ok(Stay(Some((self.0.counts.clone(), address))))
+        Ok(IpPermit(Some((self.0.counts.clone(), address))))
     }
 }
 
@@ -134,11 +134,11 @@ fn site(address: IpAddr) -> IpAddr {
 
 /// A connection's part in the count of its address.
 #[derive(Debug)]
-pub struct Stay(Option<(Counts, IpAddr)>);
+pub struct IpPermit(Option<(Counts, IpAddr)>);
 
-impl Stay {
-    fn uncounted() -> Stay {
-        Stay(None)
+impl IpPermit {
+    fn uncounted() -> IpPermit {
+        IpPermit(None)
     }
 
     /// Whether it counts at all.
@@ -147,7 +147,7 @@ impl Stay {
     }
 }
 
-impl Drop for Stay {
+impl Drop for IpPermit {
     fn drop(&mut self) {
         let Some((counts, address)) = &self.0 else {
             return;
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_address_may_have_so_many_and_gets_them_back() {
-        let addresses = Addresses::new(Some(2), Networks::default());
+        let addresses = PerIpLimit::new(Some(2), Networks::default());
         let stays = [
             addresses.enter(ip("1.2.3.4")),
             addresses.enter(ip("::ffff:1.2.3.4")),
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_site_count_as_one() {
-        let addresses = Addresses::new(Some(1), Networks::default());
+        let addresses = PerIpLimit::new(Some(1), Networks::default());
         let _stay = addresses.enter(ip("2001:db8::1")).unwrap();
         assert!(addresses.enter(ip("2001:db8::ffff:2")).is_err());
         assert!(addresses.enter(ip("2001:db8:0:1::1")).is_ok());
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_it_is_the_client_that_counts() {
-        let addresses = Addresses::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        let addresses = PerIpLimit::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
         let proxy = ip("10.0.0.1");
         let _own = [
             addresses.enter(proxy).unwrap(),
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_set_later_counts_who_is_here() {
-        let addresses = Addresses::new(None, Networks::default());
+        let addresses = PerIpLimit::new(None, Networks::default());
         let mut stays: Vec<_> = (0..9)
             .map(|_| addresses.enter(ip("1.2.3.4")).unwrap())
             .collect();
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn who_is_a_proxy_may_change() {
-        let addresses = Addresses::new(Some(1), Networks::default());
+        let addresses = PerIpLimit::new(Some(1), Networks::default());
         let _stay = addresses.enter(ip("10.0.0.1")).unwrap();
         assert!(addresses.enter(ip("10.0.0.1")).is_err());
         let trusting = addresses.under(Some(1), Networks::parse("10.0.0.0/8").unwrap());

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::hub::queue::Outbox;
-use crate::net::connections::entry::{Presence, Rank};
+use crate::hub::queue::SendQueue;
+use crate::net::connections::entry::{ConnectionEntry, EvictionPriority};
 use crate::net::socket::Socket;
 
 pub use file_limit::limit;
-pub use permit::{Guest, Slot, Work};
+pub use permit::{ConnectionHandle, ConnectionPermit, RequestGuard};
 
 /// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
 pub const RESERVE: usize = 16;
@@ -45,7 +45,7 @@ pub struct Connections(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// Guards who is here and the numbers. Nothing under it waits.
-    guests: Mutex<Guests>,
+    guests: Mutex<Entries>,
     /// Told whenever a connection or a request ends.
     one_ended: Condvar,
     limit: AtomicUsize,
@@ -66,8 +66,8 @@ pub struct Occupancy {
 }
 
 #[derive(Debug, Default)]
-struct Guests {
-    present: HashMap<u64, Arc<Presence>>,
+struct Entries {
+    present: HashMap<u64, Arc<ConnectionEntry>>,
     /// So many have come since the start.
     admitted: u64,
     /// Those of them that were asked to leave, and no longer count.
@@ -79,33 +79,33 @@ struct Guests {
     at_work: usize,
 }
 
-impl Guests {
+impl Entries {
     fn open(&self) -> usize {
         self.present.len() - self.leaving
     }
 
     /// Those who would lose little if they were asked to leave, with their turns.
-    fn idle(&self) -> impl Iterator<Item = ((Rank, Instant), &Arc<Presence>)> {
+    fn idle(&self) -> impl Iterator<Item = ((EvictionPriority, Instant), &Arc<ConnectionEntry>)> {
         let guests = self.present.values();
         guests.filter_map(|guest| Some((guest.turn()?, guest)))
     }
 
     /// Whether there would be no more than so many without those.
-    fn has_room(&self, limit: usize) -> bool {
+    fn can_upgrade(&self, limit: usize) -> bool {
         self.open() <= limit || self.open() - self.idle().count() <= limit
     }
 
     /// Asks the one to leave whose turn it is, if its rank is at most this one; has still to be
     /// shown out.
-    fn dismiss_one(&mut self, most: Rank) -> Option<Arc<Presence>> {
-        let mut stays: Vec<*const Presence> = Vec::new();
+    fn evict_one(&mut self, most: EvictionPriority) -> Option<Arc<ConnectionEntry>> {
+        let mut stays: Vec<*const ConnectionEntry> = Vec::new();
         for _ in 0..ATTEMPTS {
             let candidates = self
                 .idle()
                 .filter(|((rank, _), guest)| *rank <= most && !stays.contains(&Arc::as_ptr(guest)));
             let (_, guest) = candidates.min_by_key(|(turn, _)| *turn)?;
             let guest = guest.clone();
-            if guest.dismiss() {
+            if guest.try_evict() {
                 self.leaving += 1;
                 self.evicted += 1;
                 return Some(guest);
@@ -155,17 +155,17 @@ impl Connections {
     }
 
     /// Counts a connection for as long as the slot lives.
-    pub fn admit(&self, socket: Socket) -> Slot {
-        let presence = Arc::new(Presence::new(socket));
+    pub fn admit(&self, socket: Socket) -> ConnectionPermit {
+        let presence = Arc::new(ConnectionEntry::new(socket));
         let mut guests = self.0.guests.lock();
         guests.admitted += 1;
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         guests.present.insert(id, presence.clone());
         drop(guests);
         let connections = self.clone();
-        Slot {
+        ConnectionPermit {
             id,
-            guest: Guest {
+            guest: ConnectionHandle {
                 presence,
                 connections,
             },
@@ -175,15 +175,15 @@ impl Connections {
 
     /// Whether another subscriber would be taken, if need be in the place of those who lose
     /// little. The one who asks is counted, and busy.
-    pub fn has_room(&self) -> bool {
-        self.0.guests.lock().has_room(self.limit())
+    pub fn can_upgrade(&self) -> bool {
+        self.0.guests.lock().can_upgrade(self.limit())
     }
 
     /// Makes room for one who is here already and wants to stay; false if there is none.
     ///
     /// Only when for a while nobody is idle, not even of those who are being answered, does
     /// somebody leave whose request is arriving.
-    pub fn make_room(&self) -> bool {
+    pub fn evict_for_upgrade(&self) -> bool {
         let patience = Instant::now() + PATIENCE;
         let mut guests = self.0.guests.lock();
         loop {
@@ -191,38 +191,38 @@ impl Connections {
             if guests.open() <= limit {
                 return true;
             }
-            if !guests.has_room(limit) {
+            if !guests.can_upgrade(limit) {
                 return false;
             }
             let most = match Instant::now() < patience {
-                true => Rank::Idle,
-                false => Rank::Arriving,
+                true => EvictionPriority::Idle,
+                false => EvictionPriority::Arriving,
             };
-            match guests.dismiss_one(most) {
-                Some(guest) => MutexGuard::unlocked(&mut guests, || guest.show_out()),
-                None if most == Rank::Arriving => return false,
+            match guests.evict_one(most) {
+                Some(guest) => MutexGuard::unlocked(&mut guests, || guest.close_evicted()),
+                None if most == EvictionPriority::Arriving => return false,
                 None => drop(self.0.one_ended.wait_for(&mut guests, RECHECK)),
             }
         }
     }
 
     /// Whether one more may be admitted.
-    pub fn has_place(&self) -> bool {
+    pub fn can_accept(&self) -> bool {
         self.0.guests.lock().open() < self.most()
     }
 
     /// Asks the one to leave whose turn it is, so that one more may be admitted; false when it
     /// is nobody's.
-    pub fn make_place(&self) -> bool {
-        let dismissed = self.0.guests.lock().dismiss_one(Rank::Arriving);
+    pub fn evict_for_accept(&self) -> bool {
+        let dismissed = self.0.guests.lock().evict_one(EvictionPriority::Arriving);
         dismissed.is_some_and(|guest| {
-            guest.show_out();
+            guest.close_evicted();
             true
         })
     }
 
     /// Waits until one more may be admitted; false when `deadline` passes before.
-    pub fn wait_for_place(&self, deadline: Instant) -> bool {
+    pub fn wait_until_can_accept(&self, deadline: Instant) -> bool {
         self.wait_until(|guests| guests.open() < self.most(), deadline)
     }
 
@@ -245,11 +245,11 @@ impl Connections {
     pub fn ring_all(&self) {
         let guests = self.0.guests.lock();
         let outboxes = guests.present.values().filter_map(|guest| guest.outbox());
-        outboxes.for_each(Outbox::ring);
+        outboxes.for_each(SendQueue::ring);
     }
 
     /// The outbox of a WebSocket connection that is still here.
-    pub fn outbox(&self, id: u64) -> Option<Outbox> {
+    pub fn outbox(&self, id: u64) -> Option<SendQueue> {
         self.0.guests.lock().present.get(&id)?.outbox().cloned()
     }
 
@@ -269,7 +269,7 @@ impl Connections {
         self.wait_until(|guests| guests.present.is_empty(), deadline)
     }
 
-    fn wait_until(&self, is_so: impl Fn(&Guests) -> bool, deadline: Instant) -> bool {
+    fn wait_until(&self, is_so: impl Fn(&Entries) -> bool, deadline: Instant) -> bool {
         let mut guests = self.0.guests.lock();
         while !is_so(&guests) {
             let waited = self.0.one_ended.wait_until(&mut guests, deadline);

@@ -3,64 +3,64 @@
 use std::sync::Arc;
 
 use super::Connections;
-use crate::hub::queue::Outbox;
-use crate::net::connections::entry::{Presence, Standing};
+use crate::hub::queue::SendQueue;
+use crate::net::connections::entry::{ConnState, ConnectionEntry};
 
 /// An open connection, as its own threads say what it is at; clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Guest {
-    pub(super) presence: Arc<Presence>,
+pub struct ConnectionHandle {
+    pub(super) presence: Arc<ConnectionEntry>,
     pub(super) connections: Connections,
 }
 
-impl Guest {
+impl ConnectionHandle {
     /// Counts a request as under way for as long as the guard lives; nothing when the
     /// connection was asked to leave before.
-    pub fn begin_work(&self) -> Option<Work> {
-        if !self.presence.set(Standing::Arriving) {
+    pub fn begin_work(&self) -> Option<RequestGuard> {
+        if !self.presence.set(ConnState::Arriving) {
             return None;
         }
         self.connections.0.guests.lock().at_work += 1;
-        Some(Work(self.clone()))
+        Some(RequestGuard(self.clone()))
     }
 }
 
-impl Work {
+impl RequestGuard {
     /// Says that the request is there whole, and will be answered; nothing when the
     /// connection was asked to leave before.
     pub fn whole(&self) -> Option<()> {
-        self.0.presence.set(Standing::AtWork).then_some(())
+        self.0.presence.set(ConnState::AtWork).then_some(())
     }
 
     /// Says that nothing more will be read of the request: what is left is to see that the
     /// answer arrives, and somebody else may need the place.
     pub fn turned_away(&self) {
-        self.0.presence.set(Standing::Arriving);
+        self.0.presence.set(ConnState::Arriving);
     }
 }
 
 /// An open connection's part in the count.
 #[derive(Debug)]
-pub struct Slot {
+pub struct ConnectionPermit {
     pub(super) id: u64,
-    pub(super) guest: Guest,
+    pub(super) guest: ConnectionHandle,
     pub(super) is_subscriber: bool,
 }
 
-impl Slot {
+impl ConnectionPermit {
     /// Its number in the log, counted from 1 since the start.
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// The connection itself.
-    pub fn guest(&self) -> Guest {
+    pub fn guest(&self) -> ConnectionHandle {
         self.guest.clone()
     }
 
     /// The same connection, counted as a subscriber from here on.
     #[must_use]
-    pub fn of_subscriber(mut self, outbox: Outbox) -> Slot {
+    pub fn of_subscriber(mut self, outbox: SendQueue) -> ConnectionPermit {
         self.guest.presence.set_outbox(outbox);
         self.guest.connections.0.guests.lock().subscribers += 1;
         self.is_subscriber = true;
@@ -75,18 +75,18 @@ impl Slot {
     /// Says that the connection waits for a token: until it shows a good one, it may be
     /// asked to leave.
     pub fn await_token(&self) {
-        self.guest.presence.set(Standing::Unauthenticated);
+        self.guest.presence.set(ConnState::Unauthenticated);
     }
 
     /// Says that a good token was shown; false when the connection was asked to leave before.
     pub fn confirm(&self) -> bool {
-        self.guest.presence.set(Standing::Subscriber)
+        self.guest.presence.set(ConnState::Subscriber)
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let Guest {
+        let ConnectionHandle {
             presence,
             connections,
         } = &self.guest;
@@ -101,15 +101,15 @@ impl Drop for Slot {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub struct Work(Guest);
+pub struct RequestGuard(ConnectionHandle);
 
-impl Drop for Work {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let Guest {
+        let ConnectionHandle {
             presence,
             connections,
         } = &self.0;
-        presence.set(Standing::Idle);
+        presence.set(ConnState::Idle);
         connections.0.guests.lock().at_work -= 1;
         connections.0.one_ended.notify_all();
     }

@@ -1,12 +1,12 @@
 //! Who may come, who stays, and who makes room.
 
 use super::*;
-use crate::hub::queue::QueueTotal;
+use crate::hub::queue::QueueBudget;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 /// A connection and the peer of it.
-fn admit(connections: &Connections) -> (Slot, TcpStream) {
+fn admit(connections: &Connections) -> (ConnectionPermit, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
@@ -14,7 +14,7 @@ fn admit(connections: &Connections) -> (Slot, TcpStream) {
 }
 
 /// The same, in the middle of a request that is there whole.
-fn busy(connections: &Connections) -> (Work, Slot, TcpStream) {
+fn busy(connections: &Connections) -> (RequestGuard, ConnectionPermit, TcpStream) {
     let (slot, peer) = admit(connections);
     let work = slot.guest().begin_work().unwrap();
     work.whole().unwrap();
@@ -26,13 +26,13 @@ fn a_reserve_is_kept_beyond_the_limit() {
     let connections = Connections::new(2);
     let busy = |_| busy(&connections);
     let mut slots: Vec<_> = (0..2).map(busy).collect();
-    assert!(connections.has_room());
+    assert!(connections.can_upgrade());
     slots.push(busy(2));
-    assert!(!connections.has_room() && !connections.make_room());
+    assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
     slots.extend((3..2 + RESERVE).map(busy));
-    assert!(!connections.wait_for_place(Instant::now()));
+    assert!(!connections.wait_until_can_accept(Instant::now()));
     slots.pop();
-    assert!(connections.wait_for_place(Instant::now()));
+    assert!(connections.wait_until_can_accept(Instant::now()));
     slots.clear();
     assert!(connections.wait_for_end(Instant::now()));
 }
@@ -42,11 +42,11 @@ fn the_limit_may_change_while_they_are_here() {
     let connections = Connections::new(1);
     let busy = |_| busy(&connections);
     let slots: Vec<_> = (0..2).map(busy).collect();
-    assert!(!connections.has_room());
+    assert!(!connections.can_upgrade());
     connections.set_limit(2);
-    assert!(connections.has_room() && connections.make_room());
+    assert!(connections.can_upgrade() && connections.evict_for_upgrade());
     connections.set_limit(1);
-    assert!(!connections.make_room() && !connections.wait_for_end(Instant::now()));
+    assert!(!connections.evict_for_upgrade() && !connections.wait_for_end(Instant::now()));
     drop(slots);
 }
 
@@ -64,12 +64,12 @@ fn who_is_idle_for_longest_makes_room() {
     let (newcomer, _peer) = admit(&connections);
     let work = newcomer.guest().begin_work().unwrap();
     work.whole().unwrap();
-    assert!(connections.make_room() && idle.begin_work().is_none());
+    assert!(connections.evict_for_upgrade() && idle.begin_work().is_none());
     assert!(guests[2].0.guest().begin_work().is_none());
     assert_eq!(guests[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
     assert!(!subscriber.presence.is_leaving());
     drop((work, guests));
-    assert!(connections.has_room());
+    assert!(connections.can_upgrade());
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_request_that_arrives_leaves_last() {
             .0
             .guests
             .lock()
-            .dismiss_one(Rank::Idle)
+            .evict_one(EvictionPriority::Idle)
             .is_none()
     );
-    assert!(connections.make_room());
+    assert!(connections.evict_for_upgrade());
     assert!(arriving.whole().is_none());
 }
 
@@ -103,7 +103,7 @@ fn nobody_leaves_for_a_place_that_can_not_be_had() {
             work.whole().map(|()| work)
         })
         .collect();
-    assert!(!connections.has_room() && !connections.make_room());
+    assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
     assert!(guests[2].0.guest().begin_work().is_some());
 }
 
@@ -116,7 +116,7 @@ fn who_has_sent_something_just_now_stays() {
     work.whole().unwrap();
     peer.write_all(b"GET").unwrap();
     while !slot.guest().presence.has_input() {}
-    assert!(!connections.make_room());
+    assert!(!connections.evict_for_upgrade());
     assert!(slot.guest().begin_work().is_some());
 }
 
@@ -125,10 +125,10 @@ fn subscribers_are_waited_for_by_themselves() {
     let connections = Connections::new(2);
     let (http, _browser) = admit(&connections);
     let (subscriber, _screen) = admit(&connections);
-    let outbox = Outbox::new(
+    let outbox = SendQueue::new(
         subscriber.guest.presence.socket().clone(),
         1,
-        QueueTotal::new(1),
+        QueueBudget::new(1),
     )
     .unwrap();
     let subscriber = subscriber.of_subscriber(outbox);

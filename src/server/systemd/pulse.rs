@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::notify::Notifier;
 use super::probe;
-use crate::net::shutdown::Stop;
+use crate::net::shutdown::Shutdown;
 use crate::net::socket::wait;
 use crate::telemetry::log::Throttle;
 
@@ -32,7 +32,7 @@ pub fn start(
     notifier: Notifier,
     server: SocketAddr,
     status: impl Fn() -> String + Send + 'static,
-    stop: Stop,
+    stop: Shutdown,
 ) -> io::Result<()> {
     if !notifier.is_heard() {
         return Ok(());
@@ -62,10 +62,10 @@ struct Pulse<S> {
 }
 
 impl<S: Fn() -> String> Pulse<S> {
-    fn beat_until(&mut self, stop: &Stop) {
+    fn beat_until(&mut self, stop: &Shutdown) {
         let mut next_status = Instant::now();
         let mut next_feeding = self.feeding.map(|_| Instant::now());
-        while !stop.is_raised() {
+        while !stop.is_triggered() {
             let now = Instant::now();
             if next_status <= now {
                 self.tell_status();

@@ -12,9 +12,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bifrost::api::broadcast;
-use bifrost::http::{Decoder, Persistence, Progress, Reply, Request};
-use bifrost::hub::queue::{Outbox, QueueTotal};
-use bifrost::hub::{Registry, Seat};
+use bifrost::http::{Decoder, Persistence, Progress, Request, Response};
+use bifrost::hub::queue::{QueueBudget, SendQueue};
+use bifrost::hub::{Hub, Subscriptions};
 use bifrost::net::socket::Socket;
 use bifrost::websocket::frame;
 use serde::de::IgnoredAny;
@@ -36,9 +36,9 @@ thread_local! {
 
 /// A registry, and the one subscriber in it.
 struct Audience {
-    registry: Registry,
+    registry: Hub,
     ear: UnixStream,
-    _seat: Seat,
+    _seat: Subscriptions,
 }
 
 /// A body with its token, and the claims that were signed for it.
@@ -121,9 +121,9 @@ impl Audience {
         let (ear, mouth) = UnixStream::pair().expect("descriptors for two sockets");
         ear.set_nonblocking(true).expect("a socket of ours");
         let socket = Socket::new(OwnedFd::from(mouth).into());
-        let outbox = Outbox::new(socket, usize::MAX, QueueTotal::new(usize::MAX))
+        let outbox = SendQueue::new(socket, usize::MAX, QueueBudget::new(usize::MAX))
             .expect("a descriptor for a bell");
-        let registry = Registry::default();
+        let registry = Hub::default();
         let mut seat = registry.seat(outbox);
         seat.join(CHANNEL, &frame::ping());
         let audience = Audience {
@@ -137,7 +137,7 @@ impl Audience {
 
     fn check(&self, request: &Request, post: &Post<'_>, grant: Option<&[u8]>) {
         let answer = broadcast::post(request, &application::verifier(), &self.registry);
-        let answer = answer.unwrap_or_else(|refused| Reply::from(refused.refusal));
+        let answer = answer.unwrap_or_else(|refused| Response::from(refused.refusal));
         let (status, body) = read(&answer.encode(&request.head, Persistence::KeepAlive));
         let heard = self.hear();
         match status {

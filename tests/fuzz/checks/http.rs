@@ -6,7 +6,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use bifrost::http::{Decoder, Progress, Refusal, Request};
+use bifrost::http::{Decoder, HttpError, Progress, Request};
 
 use super::memory;
 
@@ -41,7 +41,7 @@ const HEADERS: [&str; 10] = [
 struct Outcome {
     /// One number for each request, with everything in it.
     requests: Vec<u64>,
-    refusal: Option<Refusal>,
+    refusal: Option<HttpError>,
     left: Vec<u8>,
     is_inside_a_request: bool,
 }

@@ -1,21 +1,21 @@
 //! A server's house without a listener, and clients on socket pairs.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown};
+use std::net::{self, IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use bifrost::api::Front;
+use bifrost::api::RootPage;
 use bifrost::api::subscribe::Visitor;
 use bifrost::config::{Config, Given, Networks, Variables};
 use bifrost::net::connections::Connections;
-use bifrost::net::connections::ip_limit::Addresses;
-use bifrost::net::shutdown::Stop;
+use bifrost::net::connections::ip_limit::PerIpLimit;
+use bifrost::net::shutdown::Shutdown;
 use bifrost::net::socket::{Socket, Wait, wait};
-use bifrost::net::worker_pool::Reception;
-use bifrost::server::state::House;
+use bifrost::net::worker_pool::WorkerPool;
+use bifrost::server::state::State;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{SendFlags, send};
@@ -39,12 +39,12 @@ const STACK_SIZE: usize = 4 * 1024 * 1024;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(config);
 /// The threads are kept from one input to the next, as in the server.
-static RECEPTION: LazyLock<Reception<Call>> =
-    LazyLock::new(|| Reception::new(STACK_SIZE, |call: Call| call.house.receive(call.visitor)));
+static RECEPTION: LazyLock<WorkerPool<Call>> =
+    LazyLock::new(|| WorkerPool::new(STACK_SIZE, |call: Call| call.house.receive(call.visitor)));
 
 /// Somebody, and the house that they come to.
 struct Call {
-    house: Arc<House>,
+    house: Arc<State>,
     visitor: Visitor,
 }
 
@@ -70,16 +70,16 @@ fn config() -> Config {
 
 /// A server that is reached through socket pairs.
 pub struct Server {
-    house: Arc<House>,
+    house: Arc<State>,
     connections: Connections,
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 impl Server {
     pub fn new() -> Server {
-        let stop = Stop::new().expect("a descriptor");
+        let stop = Shutdown::new().expect("a descriptor");
         let connections = Connections::new(1_000_000);
-        let house = House::new(&CONFIG, Front::Welcome, connections.clone(), &stop);
+        let house = State::new(&CONFIG, RootPage::Welcome, connections.clone(), &stop);
         let house = house.expect("a thread");
         Server {
             house: Arc::new(house),
@@ -94,7 +94,7 @@ impl Server {
         ours.set_nonblocking(true).expect("a socket of ours");
         let house = self.house.clone();
         RECEPTION
-            .welcome(Call { house, visitor })
+            .execute(Call { house, visitor })
             .expect("a thread");
         Peer {
             stream: ours,
@@ -112,7 +112,8 @@ impl Server {
             format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
         let mut answer = String::new();
         ours.write_all(all.as_bytes()).expect("room for a request");
-        ours.shutdown(Shutdown::Write).expect("a socket of ours");
+        ours.shutdown(net::Shutdown::Write)
+            .expect("a socket of ours");
         self.house.receive(visitor);
         ours.read_to_string(&mut answer)
             .expect("we answer with text");
@@ -131,13 +132,13 @@ impl Server {
             slot: self.connections.admit(socket.clone()),
             socket,
             peer,
-            stay: Addresses::new(None, Networks::default()).enter(peer),
+            stay: PerIpLimit::new(None, Networks::default()).enter(peer),
         };
         (ours, visitor)
     }
 
     /// Waits until everybody has left.
-    pub fn see_out(&self) {
+    pub fn drain(&self) {
         let is_empty = self.connections.wait_for_end(Instant::now() + PATIENCE);
         assert!(is_empty, "the server does not let go of a connection");
     }
@@ -146,7 +147,7 @@ impl Server {
 /// The heartbeat ends with its server.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.raise();
+        self.stop.trigger();
     }
 }
 
@@ -204,7 +205,7 @@ impl Peer {
 
     /// Ends the sending side, and listens to the end.
     pub fn finish(mut self) -> Vec<u8> {
-        let _ = self.stream.shutdown(Shutdown::Write); // the server has ended already
+        let _ = self.stream.shutdown(net::Shutdown::Write); // the server has ended already
         self.listen_until(|_| false);
         self.heard
     }

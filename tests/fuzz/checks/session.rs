@@ -50,7 +50,7 @@ pub fn check(data: &[u8]) {
     let server = Server::new();
     let (report, memory) = memory::peak(|| {
         let report = Session::run(&server, &script);
-        server.see_out();
+        server.drain();
         report
     });
     // What was heard, with what was made of it to look for the end, and the largest step.
@@ -71,7 +71,7 @@ fn taken_by(step: &Step<'_>) -> usize {
         Step::Show(claims) => 8 * claims.len(),
         // In JSON, where a character may take six bytes, and from there the same way.
         Step::Broadcast(text) => 64 * text.len(),
-        Step::Send(..) | Step::Stop => 0,
+        Step::Send(..) | Step::Shutdown => 0,
     }
 }
 
@@ -105,7 +105,7 @@ impl Session<'_> {
         session.begin(script);
         for step in &script.steps {
             // Else nobody could say whether the server has come so far.
-            let is_from_elsewhere = matches!(step, Step::Broadcast(_) | Step::Stop);
+            let is_from_elsewhere = matches!(step, Step::Broadcast(_) | Step::Shutdown);
             if is_from_elsewhere && script.is_framed() && !script.is_slow {
                 session.probe();
             }
@@ -128,7 +128,10 @@ impl Session<'_> {
             find_end(heard).is_some_and(|end| frames::read_whole(&heard[end..]).len() >= frames)
         };
         // Waiting costs more than all the rest, so only those wait who have to.
-        let stops = script.steps.iter().any(|step| matches!(step, Step::Stop));
+        let stops = script
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Shutdown));
         if stops || script.is_slow {
             self.peer.listen_until(has_begun);
         }
@@ -139,7 +142,7 @@ impl Session<'_> {
             Step::Send(bytes, _) => self.peer.say(bytes),
             Step::Show(claims) => self.show(claims),
             Step::Broadcast(text) => self.broadcast(text),
-            Step::Stop => self.server.stop.raise(),
+            Step::Shutdown => self.server.stop.trigger(),
         }
     }
 

@@ -49,7 +49,7 @@ pub enum Step<'a> {
     Show(Cow<'a, [u8]>),
     /// Something is broadcast.
     Broadcast(Vec<u8>),
-    Stop,
+    Shutdown,
 }
 
 /// Whether bytes are whole frames, so that what follows them is understood.
@@ -101,7 +101,7 @@ impl<'a> Step<'a> {
             b'f' => frame(*rest.first()?, &rest[1..]),
             b'F' => frame(*rest.first()?, &repeated(&rest[1..], REPETITIONS)),
             b'w' => Step::Send(rest.to_vec(), Framing::Unknown),
-            b's' => Step::Stop,
+            b's' => Step::Shutdown,
             _ => return None,
         })
     }

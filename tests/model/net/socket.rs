@@ -24,7 +24,7 @@ struct Wire {
     /// Told when something was sent, for the peer that reads.
     sent: Condvar,
     /// Who sleeps until it may write.
-    owner: OnceLock<Doorbell>,
+    owner: OnceLock<Waker>,
     room: usize,
 }
 
@@ -72,7 +72,7 @@ impl Socket {
     }
 
     /// Names the bell whose owner sleeps in [`sleep`] over this socket.
-    pub fn belongs_to(&self, owner: &Doorbell) {
+    pub fn belongs_to(&self, owner: &Waker) {
         let _ = self.0.owner.set(owner.clone()); // once per scene
     }
 
@@ -131,7 +131,7 @@ impl Peer {
 
 /// The bell of an outbox; clones are the same bell.
 #[derive(Debug, Clone)]
-pub struct Doorbell(Arc<Bell>);
+pub struct Waker(Arc<Bell>);
 
 #[derive(Debug, Default)]
 struct Bell {
@@ -146,13 +146,13 @@ struct State {
     is_over: bool,
 }
 
-impl Doorbell {
+impl Waker {
     /// A bell that nobody has rung.
     ///
     /// # Errors
     /// Never; the server's can fail.
-    pub fn new() -> io::Result<Doorbell> {
-        Ok(Doorbell(Arc::default()))
+    pub fn new() -> io::Result<Waker> {
+        Ok(Waker(Arc::default()))
     }
 
     /// As the server's.
@@ -199,7 +199,7 @@ pub enum Interest {
 }
 
 /// The server's `poll`, over one socket and the bell of its outbox.
-pub fn sleep(socket: &Socket, bell: &Doorbell, interest: Interest) -> Woken {
+pub fn sleep(socket: &Socket, bell: &Waker, interest: Interest) -> Woken {
     let mut state = bell.0.state.lock();
     loop {
         let woken = Woken {
