@@ -3,6 +3,7 @@
 
 pub mod acceptor;
 pub mod connections;
+pub mod dial;
 pub mod listener;
 pub mod live;
 pub mod networks;
