@@ -6,16 +6,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::input::{Stdin, keys, server_url};
+use super::outcome::{Failure, Status};
 use super::output::Reader;
-use super::{Failure, Status, claims, output, token};
-use crate::cli::client::{Connection, Response};
-use crate::cli::{Broadcast, Message, Text, Times};
+use super::{claims, output, token};
+use crate::cli::action::{Broadcast, Message, Text, Times};
+use crate::cli::client::http::{HttpClient, Response};
 use crate::config::{Keys, Variables};
 
 /// How long a token is good that is posted at once: clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// For a message to be sent and answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends what was asked for.
 ///
@@ -23,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// When it can't be sent, or the server refuses it.
 pub fn run(variables: &Variables, broadcast: &Broadcast) -> Result<Status, Failure> {
     let mut stdin = Stdin::default();
-    let mut sender = Sender {
+    let sender = Sender {
         keys: keys(variables, &mut stdin)?,
-        connection: Connection::new(server_url(variables)?, PATIENCE),
+        client: HttpClient::new(server_url(variables)?, TIMEOUT),
         channel: &broadcast.content.channel,
     };
     match broadcast.times {
@@ -34,12 +35,12 @@ pub fn run(variables: &Variables, broadcast: &Broadcast) -> Result<Status, Failu
             let deliveries = sender.send(&message)?;
             output::line(&deliveries.to_string())?;
         }
-        Times::EachLine => send_lines(&mut sender, &broadcast.content.message, &mut stdin)?,
+        Times::EachLine => send_lines(&sender, &broadcast.content.message, &mut stdin)?,
     }
     Ok(Status::Good)
 }
 
-fn send_lines(sender: &mut Sender<'_>, form: &Message, stdin: &mut Stdin) -> Result<(), Failure> {
+fn send_lines(sender: &Sender<'_>, form: &Message, stdin: &mut Stdin) -> Result<(), Failure> {
     let is_on_stdin = match form {
         Message::Json(text) => *text == Text::Stdin,
         Message::Event { data, .. } => !matches!(data, Some(Text::Given(_))),
@@ -77,22 +78,22 @@ fn in_line(number: u64, failure: &Failure) -> Failure {
 /// Whoever sends to one channel.
 struct Sender<'a> {
     keys: Keys,
-    connection: Connection,
+    client: HttpClient,
     channel: &'a str,
 }
 
 impl Sender<'_> {
     /// Signs a message and posts it; gives the number of deliveries.
-    fn send(&mut self, message: &RawValue) -> Result<u64, Failure> {
+    fn send(&self, message: &RawValue) -> Result<u64, Failure> {
         let token = claims::broadcast(self.channel, message, Some(LIFETIME), &self.keys)?;
         let body = serde_json::json!({ "token": token }).to_string();
-        let answer = self.connection.post("/broadcast", &body);
-        let response = answer.map_err(|trouble| self.failed(&trouble.to_string()))?;
+        let answer = self.client.post("/broadcast", &body);
+        let response = answer.map_err(|error| self.failed(&error.to_string()))?;
         read(&response).map_err(|sentence| self.failed(&sentence))
     }
 
     fn failed(&self, sentence: &str) -> Failure {
-        Failure::Failed(format!("{}: {sentence}", self.connection.url()))
+        Failure::Failed(format!("{}: {sentence}", self.client.url()))
     }
 }
 

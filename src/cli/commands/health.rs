@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::input::server_url;
-use super::{Failure, Status, output};
-use crate::cli::Probe;
-use crate::cli::client::Connection;
+use super::outcome::{Failure, Status};
+use super::output;
+use crate::cli::action::Probe;
+use crate::cli::client::http::HttpClient;
 use crate::config::Variables;
 
 /// A server that needs longer is not well; container health checks wait 30 s.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks, and prints the answer if it is a good one.
 ///
@@ -27,8 +28,8 @@ pub fn run(variables: &Variables, probe: Probe) -> Result<Status, Failure> {
         Probe::Alive => ("/healthz", "alive", "not well"),
     };
     let url = server_url(variables)?;
-    let answer = Connection::new(url.clone(), PATIENCE).get(endpoint);
-    let response = answer.map_err(|trouble| Failure::Failed(format!("{url}: {trouble}")))?;
+    let answer = HttpClient::new(url.clone(), TIMEOUT).get(endpoint);
+    let response = answer.map_err(|error| Failure::Failed(format!("{url}: {error}")))?;
     match (response.status, serde_json::from_slice(&response.body)) {
         (200, Ok(Health { status })) if status == "ok" => {
             output::line(&format!("{url} is {good}")).map(|_| Status::Good)

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, StdinLock};
 use std::os::unix::ffi::OsStringExt;
 
-use crate::cli::Text;
-use crate::cli::client::Url;
+use crate::cli::action::Text;
+use crate::cli::client::url::Url;
 use crate::config::{Config, ConfigError, Given, Keys, Variables};
 
-use super::{Failure, output};
+use super::outcome::Failure;
+use super::output;
 
 /// Most that is read from stdin for one message or token, in bytes: far above what a server
 /// takes unless configured otherwise.

@@ -7,11 +7,15 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Deserialize;
 
 use super::input::{Stdin, keys, server_url};
+use super::outcome::{Failure, Status};
 use super::output::Reader;
-use super::{Failure, Status, claims, output};
+use super::{claims, output};
 use crate::auth;
-use crate::cli::client::{Ended, Subscription, Url, Watch};
-use crate::cli::{Credentials, Form, Listen};
+use crate::cli::action::{Credentials, Form, Listen};
+use crate::cli::client::error::ClientError;
+use crate::cli::client::subscription::Subscription;
+use crate::cli::client::url::Url;
+use crate::cli::client::watch::Watch;
 use crate::config::{Keys, Variables};
 use crate::net::shutdown::Shutdown;
 
@@ -38,35 +42,35 @@ pub fn run(variables: &Variables, listen: &Listen, stop: Shutdown) -> Result<Sta
     };
     loop {
         match listener.listen() {
-            Ok(()) | Err(Break::Ended(Ended::Wanted)) => return Ok(Status::Good),
-            Err(Break::Ended(Ended::Lost(why))) if listener.was_confirmed => {
-                if listener.rest(&why).is_err() {
+            Ok(()) | Err(Break::Client(ClientError::Cancelled)) => return Ok(Status::Good),
+            Err(Break::Client(error)) if listener.was_confirmed && error.is_temporary() => {
+                if listener.pause(&error).is_err() {
                     return Ok(Status::Good);
                 }
             }
-            Err(Break::Ended(Ended::Refused(why) | Ended::Lost(why))) => {
-                return Err(Failure::Failed(format!("{}: {why}", listener.url)));
+            Err(Break::Client(error)) => {
+                return Err(Failure::Failed(format!("{}: {error}", listener.url)));
             }
-            Err(Break::Failed(failure)) => return Err(failure),
+            Err(Break::Command(failure)) => return Err(failure),
         }
     }
 }
 
 /// Why one connection is over.
 enum Break {
-    Ended(Ended),
-    Failed(Failure),
+    Client(ClientError),
+    Command(Failure),
 }
 
-impl From<Ended> for Break {
-    fn from(ended: Ended) -> Break {
-        Break::Ended(ended)
+impl From<ClientError> for Break {
+    fn from(error: ClientError) -> Break {
+        Break::Client(error)
     }
 }
 
 impl From<Failure> for Break {
-    fn from(failure: Failure) -> Break {
-        Break::Failed(failure)
+    fn from(error: Failure) -> Break {
+        Break::Command(error)
     }
 }
 
@@ -91,7 +95,7 @@ impl Listener {
             self.confirm(&channels);
         }
         let ended = self.print_all(&mut subscription, &channels);
-        if matches!(ended, Ok(()) | Err(Break::Ended(Ended::Wanted))) {
+        if matches!(ended, Ok(()) | Err(Break::Client(ClientError::Cancelled))) {
             subscription.close();
         }
         ended
@@ -126,9 +130,10 @@ impl Listener {
         ));
     }
 
-    /// A pause, longer each time; not the same for everybody whom a server has lost.
-    fn rest(&mut self, why: &str) -> Result<(), Ended> {
-        let pause = self.pause.mul_f64(0.5 + 0.5 * chance());
+    /// Waits before the next attempt: longer each time, and randomly, so that the clients of
+    /// a server that restarts don't come back all at once.
+    fn pause(&mut self, why: &ClientError) -> Result<(), ClientError> {
+        let pause = self.pause.mul_f64(0.5 + 0.5 * random());
         let seconds = pause.as_secs_f64();
         output::note(&format!(
             "{}: {why}; trying again in {seconds:.1}s",
@@ -139,10 +144,10 @@ impl Listener {
     }
 }
 
-/// A number from 0 to 1.
-fn chance() -> f64 {
+/// A random number from 0 to 1.
+fn random() -> f64 {
     let mut byte = [0];
-    let _ = getrandom(&mut byte, GetRandomFlags::empty()); // then all rest as long
+    let _ = getrandom(&mut byte, GetRandomFlags::empty()); // without it all pause as long
     f64::from(byte[0]) / 255.0
 }
 
