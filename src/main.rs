@@ -66,7 +66,7 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
         Action::Check => commands::check(&settings()?),
         Action::Health(probe) => commands::health(&settings()?, *probe),
         Action::Completions(shell) => commands::completions(*shell),
-        Action::Man => commands::man(),
+        Action::Man(page) => commands::man(page),
         Action::Unit(unit) => commands::unit(*unit),
     }
 }

@@ -27,10 +27,21 @@ pub enum Action {
     Health(Probe),
     /// Print what makes a shell complete our commands.
     Completions(Shell),
-    /// Print the man page.
-    Man,
+    /// Print a man page.
+    Man(ManPage),
     /// Print unit files.
     Unit(Unit),
+}
+
+/// Which man page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManPage {
+    /// The page of the commands, `bifrost.1`.
+    Commands,
+    /// A page of the manual, by its name.
+    Manual(String),
+    /// The names of the manual's pages.
+    List,
 }
 
 /// Which unit files.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use clap::builder::OsStringValueParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 use clap_complete::Shell;
 
+use super::manual;
 use crate::config::{self, SETTINGS, Setting, URL};
 
 /// No token lives longer: who wants more wants `never`. In days.
@@ -80,6 +81,14 @@ pub fn completions(command: Command) -> Command {
         .value_parser(value_parser!(Shell))
         .help("The shell");
     command.arg(shell)
+}
+
+pub fn man(command: Command) -> Command {
+    let page = Arg::new("PAGE")
+        .value_parser(PossibleValuesParser::new(manual::names()))
+        .help("A page of the manual [default: the page of the commands]");
+    let list = switch("list", "Print the names of the manual's pages").conflicts_with("PAGE");
+    command.args([page, list])
 }
 
 pub fn unit(command: Command) -> Command {

@@ -187,11 +187,16 @@ Examples:
 Exit status: 0 when done, 1 when it can't be written, 2 when the shell is unknown.";
 
 pub const MAN: &str = "\
+Without an argument, it prints bifrost.1, the page of the commands. PAGE is a page of the manual,
+as a man page of section 7.
+
 Examples:
   bifrost man | man -l -                         Read it
   bifrost man > /usr/local/share/man/man1/bifrost.1
+  bifrost man protocol | man -l -                Read the page of the manual about the protocol
+  bifrost man operating > /usr/local/share/man/man7/bifrost-operating.7
 
-Exit status: 0 when done, 1 when it can't be written.";
+Exit status: 0 when done, 1 when it can't be written, 2 when there is no such page.";
 
 pub const UNIT: &str = "\
 The service takes the secret from /etc/bifrost/secret and settings from

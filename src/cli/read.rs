@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap_complete::Shell;
 
-use super::{
-    Action, Broadcast, Content, Credentials, Form, Grant, Listen, Message, Probe, Right, Text,
-    Times, Unit,
+use super::action::{
+    Action, Broadcast, Content, Credentials, Form, Grant, Listen, ManPage, Message, Probe, Right,
+    Text, Times, Unit,
 };
 
 pub fn token_subscribe(matches: &ArgMatches) -> Action {
@@ -61,6 +61,15 @@ pub fn health(matches: &ArgMatches) -> Action {
 pub fn completions(matches: &ArgMatches) -> Action {
     let shell = matches.get_one::<Shell>("SHELL");
     Action::Completions(*shell.expect("clap has seen to it"))
+}
+
+pub fn man(matches: &ArgMatches) -> Action {
+    let page = matches.get_one::<String>("PAGE").cloned();
+    Action::Man(if matches.get_flag("list") {
+        ManPage::List
+    } else {
+        page.map_or(ManPage::Commands, ManPage::Manual)
+    })
 }
 
 pub fn unit(matches: &ArgMatches) -> Action {

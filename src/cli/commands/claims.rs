@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Failure;
+use super::outcome::Failure;
 use crate::api::subscribe::MAX_CHANNELS;
 use crate::auth;
 use crate::config::Keys;

@@ -2,8 +2,9 @@
 
 use clap_complete::{Shell, generate};
 
-use super::{Failure, Status, output};
-use crate::cli;
+use super::outcome::{Failure, Status};
+use super::output;
+use crate::cli::table;
 
 /// Prints what the shell reads.
 ///
@@ -11,6 +12,6 @@ use crate::cli;
 /// When it can't be written.
 pub fn run(shell: Shell) -> Result<Status, Failure> {
     let mut script = Vec::new();
-    generate(shell, &mut cli::command(), "bifrost", &mut script);
+    generate(shell, &mut table::command(), "bifrost", &mut script);
     output::print(&String::from_utf8_lossy(&script)).map(|_| Status::Good)
 }

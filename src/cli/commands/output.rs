@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use super::Failure;
+use super::outcome::Failure;
 
 /// Whether there is somebody who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

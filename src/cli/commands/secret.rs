@@ -4,7 +4,8 @@ use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{Failure, Status, output};
+use super::outcome::{Failure, Status};
+use super::output;
 
 /// Random bytes in a secret. In hexadecimal they are 64 characters: as long as the longest
 /// hash, and safe in every shell and file.

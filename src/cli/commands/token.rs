@@ -1,8 +1,9 @@
 //! `bifrost token subscribe`, `broadcast` and `publisher`: a JWT alone on a line.
 
 use super::input::{Stdin, keys};
-use super::{Failure, Status, claims, output};
-use crate::cli::{Grant, Message, Right};
+use super::outcome::{Failure, Status};
+use super::{claims, output};
+use crate::cli::action::{Grant, Message, Right};
 use crate::config::Variables;
 use serde_json::value::RawValue;
 

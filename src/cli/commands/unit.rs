@@ -1,7 +1,8 @@
 //! `bifrost unit`: the unit files that the binary carries.
 
-use super::{Failure, Status, output};
-use crate::cli::Unit;
+use super::outcome::{Failure, Status};
+use super::output;
+use crate::cli::action::Unit;
 use crate::server::systemd::{SERVICE_UNIT, SOCKET_UNIT};
 
 /// Prints one of them, or both under their names.

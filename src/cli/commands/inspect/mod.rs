@@ -12,8 +12,9 @@ mod times;
 use std::time::SystemTime;
 
 use super::input::{Stdin, keys, of_server};
-use super::{Failure, Status, output};
-use crate::cli::Text;
+use super::outcome::{Failure, Status};
+use super::output;
+use crate::cli::action::Text;
 use crate::config::{Keys, Variables};
 
 use report::{Judge, Report, Verdict};
