@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bifrost::api::RootPage;
 use bifrost::api::demo::{self, Demo};
-use bifrost::cli::commands::{self, Failure, Status};
+use bifrost::cli::commands::{self, CommandError, Status};
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::config::{Config, ConfigError, Given, Variables};
 use bifrost::net::listener::Listener;
@@ -45,20 +45,20 @@ fn main() -> ExitCode {
     log::logger().flush();
     match outcome {
         Ok(status) => ExitCode::from(status.code()),
-        Err(failure) => {
-            commands::note(&failure.to_string());
-            ExitCode::from(failure.code())
+        Err(error) => {
+            commands::note(&error.to_string());
+            ExitCode::from(error.code())
         }
     }
 }
 
-fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
+fn run_command(invocation: &Invocation) -> Result<Status, CommandError> {
     let matches = invocation.matches.clone();
     let settings = move || cli::variables(&matches);
     match &invocation.action {
         Action::Serve => serve(settings).map(|()| Status::Good),
         Action::Demo => serve_demo(settings).map(|()| Status::Good),
-        Action::Token(grant) => commands::token(&settings()?, grant),
+        Action::Token(request) => commands::token(&settings()?, request),
         Action::Inspect(token) => commands::inspect(&settings()?, token),
         Action::Broadcast(broadcast) => commands::broadcast(&settings()?, broadcast),
         Action::Listen(listen) => commands::listen(&settings()?, listen, stop_on_signals()?),
@@ -73,7 +73,7 @@ fn run_command(invocation: &Invocation) -> Result<Status, Failure> {
 
 fn serve(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let variables = settings()?;
     let config = configured(&variables)?;
     let wishes = prepare(&config)?;
@@ -91,8 +91,8 @@ fn serve(
 /// Like `serve`, but with what a first try lacks: a secret, and a port that is free.
 fn serve_demo(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
-) -> Result<(), Failure> {
-    let secret = commands::random_secret().map_err(Failure::system("no random numbers"))?;
+) -> Result<(), CommandError> {
+    let secret = commands::random_secret().map_err(CommandError::system("no random numbers"))?;
     let has_port = settings()?.contains_key("PORT");
     let read = move || configured(&with_what_lacks(settings()?, &secret));
     let config = read()?;
@@ -107,7 +107,7 @@ fn serve_demo(
     let demo = Demo::new(config.secret.clone(), config.algorithm);
     let address = listener
         .local_addr()
-        .map_err(Failure::system("the listener has no address"))?;
+        .map_err(CommandError::system("the listener has no address"))?;
     commands::print(&format!("{}\n", demo::introduction(&demo, address)))?;
     run(listener, &config, RootPage::Demo(demo), wishes, read)
 }
@@ -138,8 +138,8 @@ struct Signals {
 }
 
 /// What has to be there before the first connection: the log, and an answer to signals.
-fn prepare(config: &Config) -> Result<Signals, Failure> {
-    logging::start(config.log).map_err(Failure::system("can't start a thread"))?;
+fn prepare(config: &Config) -> Result<Signals, CommandError> {
+    logging::start(config.log).map_err(CommandError::system("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the message could quote what a client sent.
         let place = panic
@@ -149,16 +149,17 @@ fn prepare(config: &Config) -> Result<Signals, Failure> {
         error!("panic place={place}");
         counters::PANICS.add_one();
     }));
-    let stop = Shutdown::new().map_err(Failure::system("can't open a descriptor"))?;
+    let stop = Shutdown::new().map_err(CommandError::system("can't open a descriptor"))?;
     // Room for one: whoever reads the settings after that has seen all that was there before.
     let (wish, reloads) = sync_channel(1);
-    raise_on_signals(stop.clone(), Some(wish)).map_err(Failure::system("can't catch signals"))?;
+    raise_on_signals(stop.clone(), Some(wish))
+        .map_err(CommandError::system("can't catch signals"))?;
     Ok(Signals { stop, reloads })
 }
 
-fn stop_on_signals() -> Result<Shutdown, Failure> {
-    let stop = Shutdown::new().map_err(Failure::system("can't open a descriptor"))?;
-    raise_on_signals(stop.clone(), None).map_err(Failure::system("can't catch signals"))?;
+fn stop_on_signals() -> Result<Shutdown, CommandError> {
+    let stop = Shutdown::new().map_err(CommandError::system("can't open a descriptor"))?;
+    raise_on_signals(stop.clone(), None).map_err(CommandError::system("can't catch signals"))?;
     Ok(stop)
 }
 
@@ -168,7 +169,7 @@ fn run(
     front: RootPage,
     wishes: Signals,
     read: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let metrics = config.metrics_addr.map(listen_for_metrics).transpose()?;
     info!(
         "bifrost version={} pid={}",
@@ -187,7 +188,7 @@ fn run(
         read: Box::new(read),
     };
     server::run(doors, config, front, &stop, &notifier, reload)
-        .map_err(Failure::system("can't serve"))
+        .map_err(CommandError::system("can't serve"))
 }
 
 /// The first SIGTERM or SIGINT asks for the shutdown. A second one does not wait for it, but
@@ -237,18 +238,18 @@ fn is_in_foreground() -> bool {
 }
 
 /// The socket of the service manager, if it gave us one.
-fn inherit() -> Result<Option<Listener>, Failure> {
-    let failure = Failure::system("can't take over the socket of the service manager");
+fn inherit() -> Result<Option<Listener>, CommandError> {
+    let error = CommandError::system("can't take over the socket of the service manager");
     let listener = activation::inherited_socket()
         .and_then(|socket| socket.map(Listener::inherit).transpose())
-        .map_err(failure)?;
+        .map_err(error)?;
     if listener.is_some() {
         info!("socket inherited unused=\"HOST, PORT\"");
     }
     Ok(listener)
 }
 
-fn listen(config: &Config) -> Result<Listener, Failure> {
+fn listen(config: &Config) -> Result<Listener, CommandError> {
     let what = format!(
         "can't listen on HOST {:?}, PORT {}",
         config.host, config.port
@@ -259,11 +260,11 @@ fn listen(config: &Config) -> Result<Listener, Failure> {
             ErrorKind::PermissionDenied => "; choose a PORT from 1024 on, or let systemd open it",
             _ => "",
         };
-        Failure::Failed(format!("{what}: {error}{cure}"))
+        CommandError::Failed(format!("{what}: {error}{cure}"))
     })
 }
 
-fn listen_for_metrics(address: SocketAddr) -> Result<Listener, Failure> {
+fn listen_for_metrics(address: SocketAddr) -> Result<Listener, CommandError> {
     let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
-    Listener::bind_to(address).map_err(Failure::system(what))
+    Listener::bind_to(address).map_err(CommandError::system(what))
 }

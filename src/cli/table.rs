@@ -29,14 +29,14 @@ const COMMANDS: &[Entry] = &[
     },
     Entry {
         name: "demo",
-        about: "Serve a page to try it with, on 127.0.0.1, with a random secret",
+        about: "Serve with a page to try it, on 127.0.0.1, with a random secret",
         help: help::DEMO,
         arguments: arguments::settings,
         read: |_| Action::Demo,
     },
     Entry {
         name: "token",
-        about: "Print a signed token, or say what is wrong with one",
+        about: "Print a signed token, or what is wrong with one",
         help: help::TOKEN,
         arguments: |command| with_entries(command, TOKEN_COMMANDS).subcommand_required(true),
         read: |matches| action(matches, TOKEN_COMMANDS).unwrap_or(Action::Serve),
@@ -50,7 +50,7 @@ const COMMANDS: &[Entry] = &[
     },
     Entry {
         name: "listen",
-        about: "Print what arrives on channels, one JSON line per message",
+        about: "Print the messages of channels, one JSON line each",
         help: help::LISTEN,
         arguments: arguments::listen,
         read: read::listen,
@@ -64,7 +64,7 @@ const COMMANDS: &[Entry] = &[
     },
     Entry {
         name: "check",
-        about: "Check the settings as serve would, and say what each came out as",
+        about: "Check the settings as serve would, and print the value of each",
         help: help::CHECK,
         arguments: arguments::settings,
         read: |_| Action::Check,
@@ -78,7 +78,7 @@ const COMMANDS: &[Entry] = &[
     },
     Entry {
         name: "completions",
-        about: "Print what makes a shell complete these commands",
+        about: "Print the completions of these commands for a shell",
         help: help::COMPLETIONS,
         arguments: arguments::completions,
         read: read::completions,
@@ -103,28 +103,28 @@ const COMMANDS: &[Entry] = &[
 const TOKEN_COMMANDS: &[Entry] = &[
     Entry {
         name: "subscribe",
-        about: "A token for a browser: it may listen to these channels",
+        about: "A token for a browser, to subscribe to these channels",
         help: help::TOKEN_SUBSCRIBE,
         arguments: arguments::token_subscribe,
         read: read::token_subscribe,
     },
     Entry {
         name: "broadcast",
-        about: "A token that is one message, ready to be posted to /broadcast",
+        about: "A token that is one message, to be posted to /broadcast",
         help: help::TOKEN_BROADCAST,
         arguments: arguments::token_broadcast,
         read: read::token_broadcast,
     },
     Entry {
         name: "publisher",
-        about: "A token for a script: it may broadcast to channels that match",
+        about: "A token for a script, to broadcast to channels that match",
         help: help::TOKEN_PUBLISHER,
         arguments: arguments::token_publisher,
         read: read::token_publisher,
     },
     Entry {
         name: "inspect",
-        about: "Say what is in a token, and why a server would refuse it",
+        about: "Print what is in a token, and why a server would refuse it",
         help: help::TOKEN_INSPECT,
         arguments: arguments::token_inspect,
         read: read::token_inspect,

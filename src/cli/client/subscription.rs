@@ -1,5 +1,5 @@
-//! A subscriber's connection, seen from the client (RFC 6455 §4.1): it connects, shows a
-//! token, and gives what arrives. It waits in `poll` alone, so that it can be stopped.
+//! The client side of a subscription (RFC 6455 §4.1): connects, authenticates with a token, and
+//! receives messages. It waits only in `poll`, so that it can be cancelled.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -21,10 +21,9 @@ use crate::net::socket::{self, Wait};
 
 /// For the connection, the handshake and the confirmations, each.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
-/// A server that says nothing for so long is asked whether it is there; for twice so long,
-/// it is gone.
+/// After this silence the server is sent a ping; after twice as much, it is taken for gone.
 const SILENCE: Duration = Duration::from_secs(20);
-/// For the server's half of an orderly end.
+/// For the server's half of the closing handshake.
 const CLOSING_LIMIT: Duration = Duration::from_secs(1);
 /// Longest message, in bytes: far above what a server takes unless configured otherwise.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -36,16 +35,17 @@ pub struct Subscription {
     /// Channels whose confirmation has not come yet.
     unconfirmed: VecDeque<String>,
     confirm_by: Instant,
-    heard: Instant,
-    /// Whether the server was asked if it is there, since it was heard last.
-    asked: bool,
+    /// When something was last received.
+    last_received: Instant,
+    /// Whether a ping has been sent since then.
+    is_pinged: bool,
 }
 
 impl Subscription {
-    /// Connects and shows a token for these channels.
+    /// Connects and authenticates with a token for these channels.
     ///
     /// # Errors
-    /// Why it did not come about.
+    /// Why there is no subscription.
     pub fn open(
         url: &Url,
         token: &str,
@@ -59,11 +59,11 @@ impl Subscription {
             watch: watch.clone(),
             unconfirmed: channels.iter().cloned().collect(),
             confirm_by: Instant::now() + OPENING_LIMIT,
-            heard: Instant::now(),
-            asked: false,
+            last_received: Instant::now(),
+            is_pinged: false,
         };
-        let shown = serde_json::json!({ "event": "authenticate", "data": token });
-        subscription.send(Message::text(shown.to_string()))?;
+        let authenticate = serde_json::json!({ "event": "authenticate", "data": token });
+        subscription.send(Message::text(authenticate.to_string()))?;
         Ok(subscription)
     }
 
@@ -72,16 +72,16 @@ impl Subscription {
         self.unconfirmed.is_empty()
     }
 
-    /// Waits for a message, or until the last confirmation is there: then nothing.
+    /// Waits for a message; `None` when the last channel has been confirmed.
     ///
     /// # Errors
-    /// How it ended.
+    /// Why the subscription is over.
     pub fn receive(&mut self) -> Result<Option<Utf8Bytes>, ClientError> {
         loop {
             self.watch.check()?;
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    self.hear();
+                    self.note_received();
                     if !self.confirms(&text) {
                         return Ok(Some(text));
                     }
@@ -93,21 +93,21 @@ impl Subscription {
                     let _ = self.socket.flush(); // our half of the closing handshake; the peer may be gone
                     return Err(close_error(frame));
                 }
-                Ok(_) => self.hear(),
+                Ok(_) => self.note_received(),
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
                 Err(error) => return Err(lost(error)),
             }
         }
     }
 
-    /// Takes leave in an orderly way.
+    /// Closes the connection with a closing handshake.
     pub fn close(mut self) {
         let deadline = Instant::now() + CLOSING_LIMIT;
         let frame = CloseFrame {
             code: CloseCode::Normal,
             reason: Utf8Bytes::default(),
         };
-        let _ = self.socket.close(Some(frame)); // what can't be sent now goes with a read
+        let _ = self.socket.close(Some(frame)); // the reads below send the rest
         loop {
             match self.socket.read() {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
@@ -123,11 +123,11 @@ impl Subscription {
         }
     }
 
-    fn hear(&mut self) {
-        (self.heard, self.asked) = (Instant::now(), false);
+    fn note_received(&mut self) {
+        (self.last_received, self.is_pinged) = (Instant::now(), false);
     }
 
-    /// Whether a text is the confirmation that is due; takes it for that only once.
+    /// Whether a text is the next confirmation that is due; counts it if so.
     fn confirms(&mut self, text: &str) -> bool {
         let due = self.unconfirmed.front();
         let is_due = due.is_some_and(|channel| confirmed(text).as_ref() == Some(channel));
@@ -138,8 +138,8 @@ impl Subscription {
     }
 
     fn wait(&mut self) -> Result<(), ClientError> {
-        let patience = if self.asked { 2 * SILENCE } else { SILENCE };
-        let mut deadline = self.heard + patience;
+        let patience = if self.is_pinged { 2 * SILENCE } else { SILENCE };
+        let mut deadline = self.last_received + patience;
         if !self.is_confirmed() {
             deadline = deadline.min(self.confirm_by);
         }
@@ -157,15 +157,17 @@ impl Subscription {
             Wait::TimedOut if !self.is_confirmed() && Instant::now() >= self.confirm_by => {
                 Err(ClientError::Lost("the server does not confirm".into()))
             }
-            Wait::TimedOut if self.asked => Err(ClientError::Lost("the server is silent".into())),
+            Wait::TimedOut if self.is_pinged => {
+                Err(ClientError::Lost("the server is silent".into()))
+            }
             Wait::TimedOut => {
-                self.asked = true;
+                self.is_pinged = true;
                 self.send(Message::Ping(tungstenite::Bytes::new()))
             }
         }
     }
 
-    /// What does not fit in the socket waits, and goes when there is room.
+    /// Sends a message; what does not fit into the socket's buffer is sent by a later flush.
     fn send(&mut self, message: Message) -> Result<(), ClientError> {
         match self.socket.send(message) {
             Ok(()) => Ok(()),
@@ -192,7 +194,7 @@ fn handshake(
     watch: &Watch,
 ) -> Result<WebSocket<TcpStream>, ClientError> {
     let deadline = Instant::now() + OPENING_LIMIT;
-    // Waiting goes through a handle of its own: the handshake keeps the stream.
+    // A second handle to wait on: the handshake owns the stream.
     let handle = stream.try_clone().map_err(ClientError::Unreachable)?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))

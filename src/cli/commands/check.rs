@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::input::of_server;
-use super::{Failure, Status, output};
+use super::{CommandError, Status, output};
 use crate::cli;
 use crate::config::{Config, ConfigError, Given, Keys, SETTINGS, Setting, Variables};
 use crate::net::connections;
@@ -19,7 +19,7 @@ const FOR_OTHERS: u32 = 0o004;
 ///
 /// # Errors
 /// Like `serve`: the last of the settings that are wrong, after the others were noted.
-pub fn run(variables: &Variables) -> Result<Status, Failure> {
+pub fn run(variables: &Variables) -> Result<Status, CommandError> {
     let config = Config::from_variables(variables).map_err(|first| all_faults(variables, first))?;
     let config = config.with_unknown(cli::unknown()?);
     config.check_listeners(variables)?;
@@ -34,18 +34,18 @@ pub fn run(variables: &Variables) -> Result<Status, Failure> {
     // The port may be the running server's; whether the address is this machine's is seen
     // with any port.
     let what = format!("can't listen on HOST {:?}", config.host);
-    Listener::bind(&config.host, 0).map_err(Failure::system(what))?;
+    Listener::bind(&config.host, 0).map_err(CommandError::system(what))?;
     if let Some(mut address) = config.metrics_addr {
         let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
         address.set_port(0);
-        Listener::bind_to(address).map_err(Failure::system(what))?;
+        Listener::bind_to(address).map_err(CommandError::system(what))?;
     }
     Ok(Status::Good)
 }
 
 /// Notes what is wrong but for one, which is for the caller to tell. Settings are read one
 /// by one, so that each is looked at.
-fn all_faults(variables: &Variables, first: ConfigError) -> Failure {
+fn all_faults(variables: &Variables, first: ConfigError) -> CommandError {
     let names = SETTINGS.iter().map(|setting| setting.variable);
     let of_others = names
         .filter(|name| !name.starts_with(SECRET))
