@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! [`table`] lists the commands, and turns what was typed into an [`Action`]; [`commands`] do
-//! the work, those that speak to a server through [`client`]. [`variables`] collects the
+//! `table` lists the commands, and turns what was typed into an [`Action`]; [`commands`] do
+//! the work, those that speak to a server through [`client`]. [`variables()`] collects the
 //! settings from flags, the environment and a `.env` file.
 
 pub mod action;

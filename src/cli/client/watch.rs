@@ -53,7 +53,7 @@ impl Watch {
         let stdout = io::stdout();
         let mut fds = vec![
             PollFd::new(&self.stop, PollFlags::IN),
-            // No interest is enough to be told of an error: the end of the pipe's reader.
+            // Without any interest, poll still reports an error: that the reader is gone.
             PollFd::new(&stdout, PollFlags::empty()),
         ];
         fds.extend(fd);
