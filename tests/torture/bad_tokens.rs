@@ -1,4 +1,5 @@
-//! Floods of bad tokens: counted, seldom logged, no oracle, and no hindrance for good ones.
+//! Floods of bad tokens: each is counted, few are logged, the response never says what is wrong,
+//! and valid tokens are served meanwhile.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -8,17 +9,17 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 
-use crate::support::eventually;
 use crate::support::raw::{RawSocket, TEXT, event, masked};
 use crate::support::server::{Server, deliveries, post};
 use crate::support::token::{self, SECRET, now, sign, sign_parts, sign_with};
+use crate::support::{DEADLINE, eventually};
+use crate::tools::proc_stats::ProcStats;
 use crate::tools::publisher::Publisher;
-use crate::tools::vitals::Vitals;
 
-/// Every way for a token not to be good, with these claims.
+/// Tokens with these claims, each invalid in another way.
 fn bad_tokens(claims: &str) -> Vec<String> {
-    let good = sign(claims);
-    let (signed, signature) = good.rsplit_once('.').expect("a signature");
+    let valid = sign(claims);
+    let (signed, signature) = valid.rsplit_once('.').expect("a signature");
     let (header, payload) = signed.split_once('.').expect("a payload");
     let timed = |time: String| format!("{},{time}}}", &claims[..claims.len() - 1]);
     let flipped = {
@@ -26,7 +27,7 @@ fn bad_tokens(claims: &str) -> Vec<String> {
         bytes[63] ^= 1;
         URL_SAFE_NO_PAD.encode(bytes)
     };
-    let by_header = |header: &str, algorithm| {
+    let with_header = |header: &str, algorithm| {
         sign_parts(header, claims.as_bytes(), SECRET.as_bytes(), algorithm)
     };
     vec![
@@ -45,12 +46,12 @@ fn bad_tokens(claims: &str) -> Vec<String> {
             claims,
         ),
         sign_with(Algorithm::HS256, SECRET.as_bytes(), claims),
-        by_header(r#"{"alg":"none"}"#, Algorithm::HS512),
-        by_header(r#"{"alg":"HS256"}"#, Algorithm::HS512),
-        by_header(r#"{"alg":"HS512","crit":["exp"]}"#, Algorithm::HS512),
-        by_header("{}", Algorithm::HS512),
-        by_header("[]", Algorithm::HS512),
-        by_header("", Algorithm::HS512),
+        with_header(r#"{"alg":"none"}"#, Algorithm::HS512),
+        with_header(r#"{"alg":"HS256"}"#, Algorithm::HS512),
+        with_header(r#"{"alg":"HS512","crit":["exp"]}"#, Algorithm::HS512),
+        with_header("{}", Algorithm::HS512),
+        with_header("[]", Algorithm::HS512),
+        with_header("", Algorithm::HS512),
         sign(&timed(format!(r#""exp":{}"#, now() - 10))),
         sign(&timed(format!(r#""nbf":{}"#, now() + 10_000))),
         sign("no JSON"),
@@ -68,26 +69,26 @@ fn broadcast_body(token: &str) -> String {
 }
 
 #[test]
-fn every_bad_broadcast_is_answered_alike() {
+fn all_bad_tokens_of_broadcasts_get_the_same_response() {
     let server = Server::start();
     for token in bad_tokens(&token::publish_claims("a", "{}")) {
         let response = server.post("/broadcast", "application/json", broadcast_body(&token));
         response.expect_json(400, r#"{"error":"Bad signature"}"#);
         let mut names: Vec<_> = response.headers.iter().map(|(name, _)| &name[..]).collect();
         names.sort_unstable();
-        let plain = ["content-length", "content-type", "date", "server"];
-        assert_eq!(names, plain, "{token}");
+        let expected = ["content-length", "content-type", "date", "server"];
+        assert_eq!(names, expected, "{token}");
     }
 }
 
 #[test]
-fn every_bad_authentication_is_answered_alike() {
+fn all_bad_tokens_of_subscribers_get_the_same_close_frame() {
     let server = Server::start();
     for token in bad_tokens(&token::subscribe_claims(&["a"])) {
-        let mut stranger = server.raw();
-        stranger.authenticate(&token);
-        assert_eq!(stranger.expect_close(4001), "Not Authorized!", "{token}");
-        // Also from somebody who has shown a good one before.
+        let mut raw = server.raw();
+        raw.authenticate(&token);
+        assert_eq!(raw.expect_close(4001), "Not Authorized!", "{token}");
+        // The same for a subscriber that has authenticated before.
         let mut bob = server.raw_subscriber(&["a"]);
         bob.authenticate(&token);
         assert_eq!(bob.expect_close(4001), "Not Authorized!", "{token}");
@@ -95,9 +96,9 @@ fn every_bad_authentication_is_answered_alike() {
     server.wait_connected(0);
 }
 
-/// Asserts that a line which strangers can cause is written once a second at most.
+/// Asserts that a line that unauthenticated clients can cause is logged once a second at most.
 #[track_caller]
-fn expect_seldom(log: &[String], line: &str, elapsed: Duration) {
+fn expect_throttled(log: &[String], line: &str, elapsed: Duration) {
     let count = log.iter().filter(|entry| entry.contains(line)).count();
     let most = 1 + elapsed.as_secs() as usize;
     assert!(
@@ -106,8 +107,8 @@ fn expect_seldom(log: &[String], line: &str, elapsed: Duration) {
     );
 }
 
-/// Sums up what the lines of a kind say: one each, and those held back before it.
-fn told(log: &[String], line: &str) -> u64 {
+/// The number of events that lines of a kind stand for: one each, and those suppressed before it.
+fn logged(log: &[String], line: &str) -> u64 {
     let suppressed = |entry: &String| {
         let (_, count) = entry.split_once("suppressed=")?;
         count.split_whitespace().next()?.parse::<u64>().ok()
@@ -118,90 +119,98 @@ fn told(log: &[String], line: &str) -> u64 {
         .sum()
 }
 
+/// How long a flood may take. A thread of it that fails would otherwise leave the test waiting.
+const FLOOD_DEADLINE: Duration = DEADLINE.saturating_mul(6);
+/// Longer than the second in which the log suppresses further lines of a kind.
+const THROTTLE: Duration = Duration::from_millis(1100);
+
 #[test]
-fn flood_of_bad_tokens_costs_little_and_delays_no_good_one() {
-    const LIARS: usize = 4;
-    const LIES: usize = 3_000;
+fn flood_of_bad_broadcasts_takes_little_memory_and_delays_no_valid_one() {
+    const CLIENTS: usize = 4;
+    const TOKENS: usize = 3_000;
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     let mut publisher = Publisher::new(&server, 0, "a", 100);
-    let (started, before) = (Instant::now(), Vitals::of(&server));
-    let at_work = AtomicU64::new(LIARS as u64);
+    let (started, before) = (Instant::now(), ProcStats::of(&server));
+    let active = AtomicU64::new(CLIENTS as u64);
     thread::scope(|scope| {
-        for _ in 0..LIARS {
+        for _ in 0..CLIENTS {
             let mut http = server.http();
-            let at_work = &at_work;
+            let active = &active;
             scope.spawn(move || {
                 let tokens = bad_tokens(&token::publish_claims("a", "{}"));
-                for lie in tokens.iter().cycle().take(LIES) {
-                    let body = broadcast_body(lie);
+                for bad in tokens.iter().cycle().take(TOKENS) {
+                    let body = broadcast_body(bad);
                     http.send(post("/broadcast", "application/json", body));
                     assert_eq!(http.response().status, 400);
                 }
-                at_work.fetch_sub(1, Ordering::Relaxed);
+                active.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        // Good ones from the same address are answered and delivered all the while.
-        while at_work.load(Ordering::Relaxed) > 0 {
+        // Valid broadcasts from the same address are delivered meanwhile.
+        while active.load(Ordering::Relaxed) > 0 {
+            assert!(started.elapsed() < FLOOD_DEADLINE, "the flood never ends");
             let message = publisher.next_message();
             publisher.post(1);
             alice.expect_text(&message);
         }
     });
-    let good = publisher.answered;
-    assert!(good >= 20, "only {good} good ones came through");
-    // One more, when a line may be written again, tells of all that were held back.
-    thread::sleep(Duration::from_millis(1100));
+    let valid = publisher.answered;
+    assert!(valid >= 20, "only {valid} valid broadcasts were answered");
+    // The next line that is logged counts all that were suppressed.
+    thread::sleep(THROTTLE);
     server.post_token("x").expect_error(400);
-    let last = 1 + (LIARS * LIES) as u64;
+    let last = 1 + (CLIENTS * TOKENS) as u64;
     let line = "broadcast refused";
-    eventually("all are accounted for", || {
-        (told(&server.stderr.so_far(), line) == last).then_some(())
+    eventually("all bad tokens are accounted for in the log", || {
+        (logged(&server.stderr.so_far(), line) == last).then_some(())
     });
-    expect_seldom(&server.stderr.so_far(), line, started.elapsed());
-    let now = Vitals::of(&server);
+    expect_throttled(&server.stderr.so_far(), line, started.elapsed());
+    let now = ProcStats::of(&server);
     assert!(now.peak < before.memory + 16 * 1024, "{before:?}, {now:?}");
 }
 
 #[test]
-fn flood_of_bad_authentications_costs_little_and_delays_no_good_one() {
-    const LIARS: usize = 4;
-    const LIES: usize = 500;
+fn flood_of_bad_authentications_takes_little_memory_and_delays_no_valid_one() {
+    const CLIENTS: usize = 4;
+    const TOKENS: usize = 500;
     let server = Server::start();
-    let (started, before) = (Instant::now(), Vitals::of(&server));
-    let at_work = AtomicU64::new(LIARS as u64);
+    let (started, before) = (Instant::now(), ProcStats::of(&server));
+    let active = AtomicU64::new(CLIENTS as u64);
     thread::scope(|scope| {
-        for _ in 0..LIARS {
+        for _ in 0..CLIENTS {
             scope.spawn(|| {
                 let tokens = bad_tokens(&token::subscribe_claims(&["a"]));
-                for lie in tokens.iter().cycle().take(LIES) {
-                    lie_and_leave(&server, lie);
+                for bad in tokens.iter().cycle().take(TOKENS) {
+                    authenticate_and_reset(&server, bad);
                 }
-                at_work.fetch_sub(1, Ordering::Relaxed);
+                active.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        let mut good = 0;
-        while at_work.load(Ordering::Relaxed) > 0 || good < 20 {
+        let mut valid = 0;
+        while active.load(Ordering::Relaxed) > 0 || valid < 20 {
+            assert!(started.elapsed() < FLOOD_DEADLINE, "the flood never ends");
             let mut alice = server.raw_subscriber(&["b"]);
             alice.expect_nothing();
-            good += 1;
+            valid += 1;
         }
     });
     server.wait_connected(0);
-    thread::sleep(Duration::from_millis(1100));
-    lie_and_leave(&server, "x");
-    let last = 1 + (LIARS * LIES) as u64;
+    thread::sleep(THROTTLE);
+    authenticate_and_reset(&server, "x");
+    let last = 1 + (CLIENTS * TOKENS) as u64;
     let line = "token refused";
-    eventually("all are accounted for", || {
-        (told(&server.stderr.so_far(), line) == last).then_some(())
+    eventually("all bad tokens are accounted for in the log", || {
+        (logged(&server.stderr.so_far(), line) == last).then_some(())
     });
-    expect_seldom(&server.stderr.so_far(), line, started.elapsed());
-    let now = Vitals::of(&server);
+    expect_throttled(&server.stderr.so_far(), line, started.elapsed());
+    let now = ProcStats::of(&server);
     assert!(now.peak < before.memory + 32 * 1024, "{before:?}, {now:?}");
 }
 
-/// Shows a bad token, hears of it, and resets: thousands of polite ends would use up the ports.
-fn lie_and_leave(server: &Server, token: &str) {
+/// Authenticates with a bad token, expects the close frame, and resets the connection: thousands
+/// of orderly closes would leave too many ports in TIME_WAIT.
+fn authenticate_and_reset(server: &Server, token: &str) {
     let mut raw = RawSocket::connect(server.address);
     raw.http.send(masked(TEXT, event("authenticate", token)));
     assert_eq!(raw.expect_close(4001), "Not Authorized!");
@@ -209,10 +218,10 @@ fn lie_and_leave(server: &Server, token: &str) {
 }
 
 #[test]
-fn tokens_of_the_largest_size_are_verified_before_they_are_read() {
+fn signature_of_the_largest_token_is_verified_before_its_claims_are_parsed() {
     let server = Server::start();
-    let before = Vitals::of(&server);
-    // Claims that would take a hundred times their size, under a signature that is wrong.
+    let before = ProcStats::of(&server);
+    // Claims that would take a hundred times their size when parsed, with a wrong signature.
     let claims = format!(
         r#"{{"channel":"a","message":{{}},"x":{}"#,
         "[".repeat(700_000)
@@ -227,6 +236,6 @@ fn tokens_of_the_largest_size_are_verified_before_they_are_read() {
         response.expect_json(400, r#"{"error":"Bad signature"}"#);
     }
     assert_eq!(deliveries(&server.post_broadcast("a", "{}")), 0);
-    let now = Vitals::of(&server);
+    let now = ProcStats::of(&server);
     assert!(now.peak < before.memory + 16 * 1024, "{before:?}, {now:?}");
 }

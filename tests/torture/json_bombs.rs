@@ -1,4 +1,5 @@
-//! JSON made to hurt: nesting, numbers and escapes without end, and tokens with odd claims.
+//! JSON that is expensive to parse: deep nesting, long numbers, many escapes; and tokens with
+//! unusual claims.
 
 use serde_json::Value;
 
@@ -6,45 +7,46 @@ use crate::support::http::Response;
 use crate::support::raw::RawSocket;
 use crate::support::server::{Server, deliveries};
 use crate::support::token::{self, sign};
-use crate::tools::vitals::Vitals;
+use crate::tools::proc_stats::ProcStats;
 
-/// As much as a body may hold.
-const BODY: usize = 1024 * 1024;
-/// As much as a client's message may hold.
-const MESSAGE: usize = 64 * 1024;
+/// The default limit of a request body, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// The limit of a message from a client, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
 
-/// What all bombs together may leave behind, in KiB; one that is taken apart as it says it
-/// wants to be takes a hundred times its size.
-const GROWTH: usize = 64 * 1024;
+/// How far all of them together may raise the peak of the server's memory, in KiB. Parsed into a
+/// tree, a single one takes a hundred times its own size.
+const MAX_GROWTH: usize = 64 * 1024;
 
-/// Pieces that cost more the more of them there are, and the longest text that they make.
-fn bombs(size: usize) -> Vec<String> {
+/// Texts of up to `size` bytes, each with as many repetitions as fit of something that is
+/// expensive to parse.
+fn json_bombs(size: usize) -> Vec<String> {
     let fill = |piece: &str| piece.repeat(size / piece.len());
-    let room = size - 200;
+    let left = size - 200;
     vec![
         fill("["),
         fill(r#"{"a":"#),
         fill(r#"[{"a":"#),
         fill("[[[]],"),
         fill("1"),
-        format!("1e{}", "9".repeat(room)),
-        format!("-0.{}1", "0".repeat(room)),
-        format!(r#""{}""#, r"\u0041".repeat(room / 6)),
-        format!(r#""{}""#, r"\ud83c\udf08".repeat(room / 12)),
-        format!(r#""{}"#, r"\\".repeat(room / 2)),
-        format!(r#"{{"token":"{}"}}"#, r"\u002e".repeat(room / 6)),
-        format!(r#"{{"token":"{}"}}"#, ".".repeat(room)),
-        format!(r#"{{"token":[{}]}}"#, "0,".repeat(room / 2) + "0"),
-        format!(r#"{{{}"token":1}}"#, r#""token":1,"#.repeat(room / 10)),
-        format!(r#"{{"event":"{}"}}"#, r"\u0041".repeat(room / 6)),
+        format!("1e{}", "9".repeat(left)),
+        format!("-0.{}1", "0".repeat(left)),
+        format!(r#""{}""#, r"\u0041".repeat(left / 6)),
+        format!(r#""{}""#, r"\ud83c\udf08".repeat(left / 12)),
+        format!(r#""{}"#, r"\\".repeat(left / 2)),
+        format!(r#"{{"token":"{}"}}"#, r"\u002e".repeat(left / 6)),
+        format!(r#"{{"token":"{}"}}"#, ".".repeat(left)),
+        format!(r#"{{"token":[{}]}}"#, "0,".repeat(left / 2) + "0"),
+        format!(r#"{{{}"token":1}}"#, r#""token":1,"#.repeat(left / 10)),
+        format!(r#"{{"event":"{}"}}"#, r"\u0041".repeat(left / 6)),
         format!(
             r#"{{"event":"authenticate","data":"{}"}}"#,
-            r"\u002e".repeat(room / 6)
+            r"\u002e".repeat(left / 6)
         ),
-        format!(r#"{{"event":"authenticate","data":{}}}"#, "[".repeat(room)),
+        format!(r#"{{"event":"authenticate","data":{}}}"#, "[".repeat(left)),
         format!(
             r#"{{"\u0065vent":"x",{}"a":1}}"#,
-            r#""a":1,"#.repeat(room / 7)
+            r#""a":1,"#.repeat(left / 7)
         ),
         " ".repeat(size),
     ]
@@ -55,25 +57,25 @@ fn post_body(server: &Server, body: &str) -> Response {
 }
 
 #[track_caller]
-fn expect_bounded(server: &Server, before: Vitals) {
-    let now = Vitals::of(server);
-    assert!(now.peak < before.memory + GROWTH, "{before:?}, {now:?}");
+fn expect_bounded(server: &Server, before: ProcStats) {
+    let now = ProcStats::of(server);
+    assert!(now.peak < before.memory + MAX_GROWTH, "{before:?}, {now:?}");
     let log = server.stderr.so_far();
     assert!(!log.iter().any(|line| line.contains("panic")), "{log:#?}");
 }
 
 #[test]
-fn bombs_in_bodies_are_refused_with_a_sentence() {
+fn json_bombs_in_bodies_are_rejected_with_a_message() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
-    let before = Vitals::of(&server);
-    for bomb in bombs(BODY) {
+    let before = ProcStats::of(&server);
+    for bomb in json_bombs(MAX_BODY) {
         post_body(&server, &bomb).expect_error(400);
         let form = format!("token={}", &bomb[..bomb.len() - 100]);
         let kind = "application/x-www-form-urlencoded";
         server.post("/broadcast", kind, form).expect_error(400);
     }
-    let escapes = "token=".to_owned() + &"%2e".repeat(BODY / 3 - 10);
+    let escapes = "token=".to_owned() + &"%2e".repeat(MAX_BODY / 3 - 10);
     let kind = "application/x-www-form-urlencoded";
     server.post("/broadcast", kind, escapes).expect_error(400);
     alice.expect_nothing();
@@ -81,11 +83,11 @@ fn bombs_in_bodies_are_refused_with_a_sentence() {
 }
 
 #[test]
-fn bombs_in_messages_leave_the_connection_alive_or_close_it_with_a_code() {
+fn json_bombs_in_messages_get_an_error_event_or_a_close_code() {
     let server = Server::start();
-    let before = Vitals::of(&server);
-    for bomb in bombs(MESSAGE) {
-        // On both threads: that of the newcomer, and that of the subscriber, which is smaller.
+    let before = ProcStats::of(&server);
+    for bomb in json_bombs(MAX_MESSAGE) {
+        // Before and after authentication: a subscriber's thread has a smaller stack.
         for mut raw in [server.raw(), server.raw_subscriber(&["a"])] {
             raw.send_text(&bomb);
             if bomb.starts_with(r#"{"event":"authenticate""#) && bomb.ends_with(r#""}"#) {
@@ -93,18 +95,18 @@ fn bombs_in_messages_leave_the_connection_alive_or_close_it_with_a_code() {
                 continue;
             }
             if bomb.starts_with(r#"{"event":"A"#) || bomb.starts_with(r#"{"event":"\u"#) {
-                raw.expect_nothing(); // an event that nobody knows
+                raw.expect_nothing(); // an unknown event is ignored
                 continue;
             }
-            expect_answer(&mut raw, &bomb);
+            expect_error_event_or_nothing(&mut raw, &bomb);
         }
     }
     expect_bounded(&server, before);
 }
 
-/// An error that says why, and a connection that stays; or nothing at all for what is no error.
+/// Asserts that the text is answered with an error event or ignored, and the connection stays open.
 #[track_caller]
-fn expect_answer(raw: &mut RawSocket, bomb: &str) {
+fn expect_error_event_or_nothing(raw: &mut RawSocket, bomb: &str) {
     let start = &bomb[..bomb.len().min(40)];
     raw.send_text(r#"{"event":"ping"}"#);
     let frame = raw.next();
@@ -119,13 +121,13 @@ fn expect_answer(raw: &mut RawSocket, bomb: &str) {
     raw.expect_pong();
 }
 
-/// The depth at which the claims are refused: 128 is the most.
+/// An array nested so deep; 128 levels, the claims object included, are allowed.
 fn nested(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
 
 #[test]
-fn tokens_with_deep_claims_are_taken_up_to_the_limit() {
+fn tokens_with_nested_claims_are_accepted_up_to_the_limit() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     let publish = |extra: &str| {
@@ -142,7 +144,7 @@ fn tokens_with_deep_claims_are_taken_up_to_the_limit() {
         let unclosed = "[".repeat(depth);
         server.post_token(&publish(&unclosed)).expect_error(400);
     }
-    // Again on the subscriber's own thread, whose stack is small.
+    // The same on a subscriber's thread, whose stack is small.
     let subscribe = |extra: &str| sign(&format!(r#"{{"channels":["b"],"extra":{extra}}}"#));
     alice.authenticate(&subscribe(&nested(127)));
     alice.expect_confirmed(&["b"]);
@@ -155,10 +157,10 @@ fn tokens_with_deep_claims_are_taken_up_to_the_limit() {
 }
 
 #[test]
-fn tokens_with_many_claims_are_taken() {
+fn tokens_with_many_claims_are_accepted() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
-    let before = Vitals::of(&server);
+    let before = ProcStats::of(&server);
     let many: String = (0..40_000).map(|n| format!(r#""c{n}":{n},"#)).collect();
     let claims = format!(r#"{{{many}"channel":"a","message":{{"x":1}}}}"#);
     assert_eq!(deliveries(&server.post_token(&sign(&claims))), 1);
@@ -173,8 +175,8 @@ fn tokens_with_many_claims_are_taken() {
     expect_bounded(&server, before);
 }
 
-/// Claims that no application writes; each is refused, and told nothing but that.
-const ODD_TIMES: [&str; 11] = [
+/// Values of `exp` and `nbf` that no application writes; each makes the token invalid.
+const INVALID_TIMES: [&str; 11] = [
     r#""exp":"tomorrow""#,
     r#""exp":[]"#,
     r#""exp":{}"#,
@@ -189,30 +191,30 @@ const ODD_TIMES: [&str; 11] = [
 ];
 
 #[test]
-fn odd_times_are_refused_like_a_bad_signature() {
+fn invalid_times_are_rejected_like_a_bad_signature() {
     let server = Server::start();
     let bad = r#"{"error":"Bad signature"}"#;
-    for odd in ODD_TIMES {
-        let publish = sign(&format!(r#"{{"channel":"a","message":{{}},{odd}}}"#));
+    for invalid in INVALID_TIMES {
+        let publish = sign(&format!(r#"{{"channel":"a","message":{{}},{invalid}}}"#));
         let response = server.post_token(&publish);
-        assert_eq!((response.status, response.text()), (400, bad), "{odd}");
+        assert_eq!((response.status, response.text()), (400, bad), "{invalid}");
         let mut raw = server.raw();
-        raw.authenticate(&sign(&format!(r#"{{"channels":["a"],{odd}}}"#)));
-        assert_eq!(raw.expect_close(4001), "Not Authorized!", "{odd}");
+        raw.authenticate(&sign(&format!(r#"{{"channels":["a"],{invalid}}}"#)));
+        assert_eq!(raw.expect_close(4001), "Not Authorized!", "{invalid}");
     }
-    for fine in [
+    for valid in [
         r#""exp":1e300"#,
         r#""exp":9007199254740993.5"#,
         r#""nbf":-1e300"#,
         r#""nbf":-0"#,
     ] {
-        let publish = sign(&format!(r#"{{"channel":"a","message":{{}},{fine}}}"#));
-        assert_eq!(deliveries(&server.post_token(&publish)), 0, "{fine}");
+        let publish = sign(&format!(r#"{{"channel":"a","message":{{}},{valid}}}"#));
+        assert_eq!(deliveries(&server.post_token(&publish)), 0, "{valid}");
     }
 }
 
 #[test]
-fn odd_claims_are_refused_with_a_sentence() {
+fn invalid_claims_are_rejected_with_a_message() {
     let server = Server::start();
     let names = [
         "null".to_owned(),

@@ -1,4 +1,4 @@
-//! One address opens most connections: the limit per address, and who is believed about addresses.
+//! The limit of connections per client address, and whose forwarding headers decide the address.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -21,11 +21,11 @@ fn limited(settings: &[(&str, &str)]) -> Server {
         .start()
 }
 
-/// A connection from another address of the loopback.
-fn from(server: &Server, address: [u8; 4]) -> Http {
+/// A connection from this loopback address.
+fn connect_from(server: &Server, address: [u8; 4]) -> Http {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    let here = SocketAddr::from((Ipv4Addr::from(address), 0));
-    bind(&socket, &here).expect("bind to the loopback");
+    let local = SocketAddr::from((Ipv4Addr::from(address), 0));
+    bind(&socket, &local).expect("bind to the loopback");
     connect(&socket, &server.address).expect("connect");
     Http::over(TcpStream::from(socket))
 }
@@ -38,94 +38,95 @@ fn handshake(headers: &str) -> String {
     HANDSHAKE.replace("Host: x\r\n", &format!("Host: x\r\n{headers}"))
 }
 
-/// Asserts a refusal by the limit: what it is, and when to try again.
+/// Asserts a rejection by the limit, which names it and says when to retry.
 #[track_caller]
-fn expect_refusal(response: &Response) {
-    let sentence = response.expect_error(503);
-    let names_it = sentence.contains('3') || sentence.contains("BIFROST_MAX_CONNECTIONS_PER_IP");
-    assert!(names_it, "the limit is not named: {sentence}");
+fn expect_limit_error(response: &Response) {
+    let message = response.expect_error(503);
+    let names_limit = message.contains('3') || message.contains("BIFROST_MAX_CONNECTIONS_PER_IP");
+    assert!(names_limit, "the limit is not named: {message}");
     assert!(response.header("retry-after").is_some(), "{response:?}");
 }
 
-/// The same for a peer that is over the limit itself: the refusal is final.
+/// Asserts a rejection by the limit, after which the connection is closed.
 #[track_caller]
-fn expect_refused(mut http: Http, response: Response) {
-    expect_refusal(&response);
+fn expect_limit_error_and_close(mut http: Http, response: Response) {
+    expect_limit_error(&response);
     assert!(response.lists("connection", "close"), "{response:?}");
     http.expect_closed();
 }
 
-/// An upgrade from an address with more headers, that succeeds.
+/// Upgrades a connection from this address, with more headers.
 #[track_caller]
 fn subscribe(server: &Server, address: [u8; 4], headers: &str) -> Http {
-    let mut http = from(server, address);
+    let mut http = connect_from(server, address);
     let response = http.send(handshake(headers)).response();
     assert_eq!(response.status, 101, "{headers:?} {}", response.text());
     http
 }
 
-/// An upgrade from an address with more headers, that is refused.
+/// Asserts that an upgrade from this address, with more headers, is rejected.
 #[track_caller]
-fn expect_no_place(server: &Server, address: [u8; 4], headers: &str) {
-    let mut http = from(server, address);
+fn expect_rejected(server: &Server, address: [u8; 4], headers: &str) {
+    let mut http = connect_from(server, address);
     let response = http.send(handshake(headers)).response();
-    match address {
-        // Its connection is not the client's, and may carry others.
-        PROXY => expect_refusal(&response),
-        _ => expect_refused(http, response),
+    if address == PROXY {
+        // A proxy's connection stays open: it may carry other clients' requests.
+        expect_limit_error(&response);
+    } else {
+        expect_limit_error_and_close(http, response);
     }
 }
 
 #[test]
-fn one_address_gets_so_many_connections_and_no_more() {
+fn one_address_gets_no_more_connections_than_the_limit() {
     let server = limited(&[]);
-    let mut inside: Vec<_> = (0..LIMIT).map(|_| subscribe(&server, ALICE, "")).collect();
+    let mut subscribers: Vec<_> = (0..LIMIT).map(|_| subscribe(&server, ALICE, "")).collect();
     for _ in 0..3 {
-        expect_no_place(&server, ALICE, "");
-        let mut http = from(&server, ALICE);
+        expect_rejected(&server, ALICE, "");
+        let mut http = connect_from(&server, ALICE);
         let response = http
             .send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             .response();
-        expect_refused(http, response);
+        expect_limit_error_and_close(http, response);
     }
-    // Others have their own, and the first has a place again when one goes.
+    // Another address has a limit of its own; a closed connection can be replaced.
     let mut bob = subscribe(&server, BOB, "");
     assert_eq!(server.stats().connected, LIMIT as u64 + 1);
-    inside.pop();
+    subscribers.pop();
     server.wait_connected(LIMIT as u64);
-    let back = eventually("there is a place again", || {
-        let mut http = from(&server, ALICE);
+    let replacement = eventually("a permit is free again", || {
+        let mut http = connect_from(&server, ALICE);
         (http.send(HANDSHAKE).response().status == 101).then_some(http)
     });
-    expect_no_place(&server, ALICE, "");
-    for mut http in inside.into_iter().chain([back]) {
+    expect_rejected(&server, ALICE, "");
+    for mut http in subscribers.into_iter().chain([replacement]) {
         assert!(!http.is_closed_within(Duration::from_millis(50)));
     }
     assert!(!bob.is_closed_within(Duration::from_millis(50)));
 }
 
 #[test]
-fn plain_connections_count_too() {
+fn http_connections_count_too() {
     let server = limited(&[]);
     let mut idle: Vec<_> = (0..LIMIT)
         .map(|_| {
-            let mut http = from(&server, ALICE);
+            let mut http = connect_from(&server, ALICE);
             assert_eq!(http.get("/healthz").status, 200);
             http
         })
         .collect();
-    expect_no_place(&server, ALICE, "");
+    expect_rejected(&server, ALICE, "");
     for http in &mut idle {
         assert_eq!(http.get("/healthz").status, 200);
     }
 }
 
 #[test]
-fn many_places_are_given_back() {
+fn permits_of_closed_connections_are_released() {
     let server = limited(&[]);
     for _ in 0..200 {
-        eventually("there is a place", || {
-            let mut http = from(&server, ALICE);
+        eventually("a permit is free", || {
+            let mut http = connect_from(&server, ALICE);
             let response = http.send(HANDSHAKE).response();
             (response.status == 101).then(|| http.reset())
         });
@@ -134,24 +135,24 @@ fn many_places_are_given_back() {
 }
 
 #[test]
-fn without_a_limit_one_address_may_have_all() {
+fn one_address_may_use_all_connections_without_a_limit() {
     let server = Server::start();
-    let inside: Vec<_> = (0..100).map(|_| subscribe(&server, ALICE, "")).collect();
-    assert_eq!(server.stats().connected, inside.len() as u64);
+    let subscribers: Vec<_> = (0..100).map(|_| subscribe(&server, ALICE, "")).collect();
+    assert_eq!(server.stats().connected, subscribers.len() as u64);
 }
 
 #[test]
-fn strangers_are_not_believed_about_their_address() {
+fn untrusted_peers_can_not_forward_another_address() {
     let server = limited(&[("BIFROST_TRUSTED_PROXIES", "127.0.0.13")]);
     let headers = |n: usize| format!("X-Forwarded-For: 203.0.113.{n}\r\n");
-    let _inside: Vec<_> = (0..LIMIT)
+    let _subscribers: Vec<_> = (0..LIMIT)
         .map(|n| subscribe(&server, ALICE, &headers(n)))
         .collect();
-    expect_no_place(&server, ALICE, &headers(9));
+    expect_rejected(&server, ALICE, &headers(9));
 }
 
-/// What a proxy says, and the same address said in other ways.
-const SAYINGS: [(&str, [&str; 4]); 4] = [
+/// Values of `BIFROST_TRUSTED_PROXIES`, each with headers that forward the same address.
+const FORWARDED: [(&str, [&str; 4]); 4] = [
     (
         "127.0.0.13",
         [
@@ -191,46 +192,46 @@ const SAYINGS: [(&str, [&str; 4]); 4] = [
 ];
 
 #[test]
-fn trusted_proxies_are_believed() {
-    for (trusted, ways) in SAYINGS {
+fn trusted_proxies_forward_the_client_address() {
+    for (trusted, headers) in FORWARDED {
         let server = limited(&[("BIFROST_TRUSTED_PROXIES", trusted)]);
-        let inside: Vec<_> = ways[..LIMIT]
+        let subscribers: Vec<_> = headers[..LIMIT]
             .iter()
-            .map(|way| subscribe(&server, PROXY, way))
+            .map(|header| subscribe(&server, PROXY, header))
             .collect();
-        expect_no_place(&server, PROXY, ways[LIMIT]);
-        // Who comes through the same proxy from elsewhere has a place.
+        expect_rejected(&server, PROXY, headers[LIMIT]);
+        // Another client behind the same proxy has a limit of its own.
         subscribe(&server, PROXY, "X-Forwarded-For: 203.0.113.8\r\n");
-        drop(inside);
+        drop(subscribers);
         server.wait_connected(0);
-        eventually("there is a place again", || {
-            let mut http = from(&server, PROXY);
-            let response = http.send(handshake(ways[0])).response();
+        eventually("a permit is free again", || {
+            let mut http = connect_from(&server, PROXY);
+            let response = http.send(handshake(headers[0])).response();
             (response.status == 101).then_some(())
         });
     }
 }
 
 #[test]
-fn plain_requests_through_a_proxy_do_not_count() {
+fn requests_through_a_proxy_do_not_count() {
     let server = limited(&[("BIFROST_TRUSTED_PROXIES", "127.0.0.13")]);
     let forwarded = "X-Forwarded-For: 203.0.113.7\r\n";
     let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{forwarded}\r\n");
-    let mut idle: Vec<_> = (0..10).map(|_| from(&server, PROXY)).collect();
+    let mut idle: Vec<_> = (0..10).map(|_| connect_from(&server, PROXY)).collect();
     for http in &mut idle {
         assert_eq!(http.send(&request).response().status, 200);
     }
-    let _inside: Vec<_> = (0..LIMIT)
+    let _subscribers: Vec<_> = (0..LIMIT)
         .map(|_| subscribe(&server, PROXY, forwarded))
         .collect();
-    expect_no_place(&server, PROXY, forwarded);
+    expect_rejected(&server, PROXY, forwarded);
     for http in &mut idle {
         assert_eq!(http.send(&request).response().status, 200);
     }
 }
 
 #[test]
-fn proxies_that_can_not_be_read_stop_the_start() {
+fn invalid_proxies_and_limits_prevent_the_start() {
     for bad in ["10.0.0.0/33", "x", "::1/129", "10.0.0.0/8/8"] {
         let launch = Launch::serve().env("BIFROST_TRUSTED_PROXIES", bad);
         let refused = launch.run();

@@ -1,4 +1,4 @@
-//! What the kernel says about the server: threads, descriptors, memory, processor time.
+//! Figures of the server from `/proc`: threads, descriptors, memory, CPU time.
 
 use std::fs;
 use std::thread;
@@ -7,24 +7,25 @@ use std::time::{Duration, Instant};
 use crate::support::eventually;
 use crate::support::process::Process;
 
-/// `/proc` counts processor time in hundredths of a second on every Linux there is.
+/// The unit of CPU time in `/proc/<pid>/stat`: USER_HZ is 100 on every Linux architecture that
+/// the server supports.
 const TICK: Duration = Duration::from_millis(10);
 
-/// One look at a process.
+/// The figures of a process at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Vitals {
+pub struct ProcStats {
     pub threads: usize,
     pub descriptors: usize,
     /// Resident memory, in KiB.
     pub memory: usize,
-    /// The most that it ever was, in KiB.
+    /// Peak resident memory, in KiB.
     pub peak: usize,
-    /// What all its threads have used since the start.
-    pub processor: Duration,
+    /// CPU time of all threads since the start.
+    pub cpu: Duration,
 }
 
-impl Vitals {
-    pub fn of(process: &Process) -> Vitals {
+impl ProcStats {
+    pub fn of(process: &Process) -> ProcStats {
         let pid = process.pid();
         let status = read(&format!("/proc/{pid}/status"));
         let number = |key: &str| {
@@ -33,23 +34,24 @@ impl Vitals {
             word.and_then(|word| word.parse().ok())
                 .unwrap_or_else(|| panic!("no {key} in {status}"))
         };
-        Vitals {
+        ProcStats {
             threads: number("Threads:"),
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))
                 .expect("the server's descriptors")
                 .count(),
             memory: number("VmRSS:"),
             peak: number("VmHWM:"),
-            processor: processor(pid),
+            cpu: cpu_time(pid),
         }
     }
 }
 
-/// User and system time: the 14th and 15th word, counted behind the name, which may hold spaces.
-fn processor(pid: u32) -> Duration {
+/// User and system time: fields 14 and 15 of `stat`, counted from the end of the name, which may
+/// contain spaces.
+fn cpu_time(pid: u32) -> Duration {
     let stat = read(&format!("/proc/{pid}/stat"));
-    let (_, behind_name) = stat.rsplit_once(')').expect("a name in brackets");
-    let ticks: u32 = behind_name
+    let (_, after_name) = stat.rsplit_once(')').expect("a name in brackets");
+    let ticks: u32 = after_name
         .split_whitespace()
         .skip(11)
         .take(2)
@@ -62,28 +64,27 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The share of one processor that it uses while it is watched for a while.
-pub fn share_of_processor(process: &Process) -> f64 {
-    let (started, before) = (Instant::now(), Vitals::of(process).processor);
+/// The share of one CPU that the process uses over two seconds.
+fn cpu_share(process: &Process) -> f64 {
+    let (started, before) = (Instant::now(), ProcStats::of(process).cpu);
     thread::sleep(Duration::from_secs(2));
-    let used = Vitals::of(process).processor - before;
+    let used = ProcStats::of(process).cpu - before;
     used.as_secs_f64() / started.elapsed().as_secs_f64()
 }
 
-/// Asserts that it is idle: a loop that never sleeps would take all of a processor.
+/// Asserts that the process is idle: a loop that never sleeps would use a whole CPU.
 #[track_caller]
 pub fn expect_idle(process: &Process) {
-    let share = share_of_processor(process);
-    assert!(share < 0.15, "it takes {share:.2} of a processor");
+    let share = cpu_share(process);
+    assert!(share < 0.15, "the server uses {share:.2} of a CPU");
 }
 
-/// Waits until it has so many threads and descriptors again, or fewer.
-pub fn wait_shrunk(process: &Process, before: Vitals) {
-    // A free thread waits for ten seconds for the next connection; those who ask what the
-    // server counts are served by one of them.
+/// Waits until the process has at most as many threads and descriptors as `before`.
+pub fn wait_shrunk(process: &Process, before: ProcStats) {
+    // An idle worker thread lives for ten seconds, and the tests' own requests use a few.
     let spare = 4;
-    eventually("threads and descriptors are given back", || {
-        let now = Vitals::of(process);
+    eventually("threads and descriptors are released", || {
+        let now = ProcStats::of(process);
         let is_shrunk =
             now.threads <= before.threads + spare && now.descriptors <= before.descriptors + spare;
         if !is_shrunk {
@@ -93,16 +94,16 @@ pub fn wait_shrunk(process: &Process, before: Vitals) {
     });
 }
 
-/// Waits until each of its threads sleeps, which is when it has done all that it was asked.
+/// Waits until each thread of the process sleeps: then it has done all that it was asked.
 pub fn wait_asleep(process: &Process) {
     let tasks = format!("/proc/{}/task", process.pid());
     let is_asleep = |task: fs::DirEntry| {
         // A thread may have ended since it was listed.
         let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        let (_, behind_name) = stat.rsplit_once(')').unwrap_or_default();
-        !behind_name.starts_with(" R")
+        let (_, after_name) = stat.rsplit_once(')').unwrap_or_default();
+        !after_name.starts_with(" R")
     };
-    eventually("all of its threads sleep", || {
+    eventually("all threads sleep", || {
         let mut tasks = fs::read_dir(&tasks).expect("the server's threads");
         tasks.all(|task| task.is_ok_and(is_asleep)).then_some(())
     });

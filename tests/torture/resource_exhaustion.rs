@@ -1,4 +1,4 @@
-//! Descriptors and threads run out: who was there is served, and who comes later as well.
+//! Descriptors and threads run out: connected and new clients are served all the same.
 
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -11,42 +11,42 @@ use crate::support::process::{BINARY, Launch};
 use crate::support::raw::{HANDSHAKE, RawSocket};
 use crate::support::server::Server;
 use crate::support::{raise_file_limit, token};
+use crate::tools::proc_stats::{ProcStats, expect_idle};
 use crate::tools::publisher::Publisher;
-use crate::tools::vitals::{Vitals, expect_idle};
 
-/// Time limits that can't be what ends a flood.
-const PATIENT: [(&str, &str); 4] = [
+/// Time limits too long to close any connection of a flood.
+const LONG_TIMEOUTS: [(&str, &str); 4] = [
     ("BIFROST_REQUEST_TIMEOUT", "10m"),
     ("BIFROST_IDLE_TIMEOUT", "10m"),
     ("BIFROST_AUTH_TIMEOUT", "10m"),
     ("BIFROST_PING_INTERVAL", "10m"),
 ];
 
-fn patient(launch: Launch) -> Launch {
-    PATIENT
+fn with_long_timeouts(launch: Launch) -> Launch {
+    LONG_TIMEOUTS
         .iter()
         .fold(launch, |launch, (name, value)| launch.env(name, value))
 }
 
-/// So many connections that say nothing.
+/// Opens so many connections that send nothing.
 fn flood(server: &Server, count: usize) -> Vec<TcpStream> {
-    let connect = |_| TcpStream::connect(server.address).expect("the kernel takes it");
+    let connect = |_| TcpStream::connect(server.address).expect("connect");
     (0..count).map(connect).collect()
 }
 
-/// Broadcasts arrive at somebody who was there before.
+/// Asserts that broadcasts reach a subscriber that connected before.
 #[track_caller]
 fn expect_broadcasts(publisher: &mut Publisher<'_>, alice: &mut RawSocket) {
     for _ in 0..20 {
         let message = publisher.next_message();
-        publisher.post_stubbornly();
+        publisher.post_with_retry();
         alice.expect_text(&message);
     }
 }
 
-/// Somebody who comes now is served, with a thread and descriptors of its own.
+/// Asserts that a new client can subscribe, which takes a thread and descriptors.
 #[track_caller]
-fn expect_newcomer_is_served(server: &Server) {
+fn expect_new_client_is_served(server: &Server) {
     let mut bob = server.raw_when_free();
     bob.authenticate(&token::subscriber(&["b"]));
     bob.expect_confirmed(&["b"]);
@@ -54,18 +54,18 @@ fn expect_newcomer_is_served(server: &Server) {
     bob.expect_text(r#"{"n":1}"#);
 }
 
-/// The same flood under every scarcity: while it lasts, after it, and once more.
+/// Asserts that the server serves its clients during a flood and after it, twice.
 fn survive_floods(server: &Server, count: usize) {
     raise_file_limit();
     let mut alice = server.raw_subscriber(&["a"]);
     let mut publisher = Publisher::new(server, 0, "a", 100);
     for _ in 0..2 {
-        let crowd = flood(server, count);
+        let connections = flood(server, count);
         expect_broadcasts(&mut publisher, &mut alice);
         expect_idle(server);
         expect_broadcasts(&mut publisher, &mut alice);
-        drop(crowd);
-        expect_newcomer_is_served(server);
+        drop(connections);
+        expect_new_client_is_served(server);
         expect_broadcasts(&mut publisher, &mut alice);
     }
     alice.expect_nothing();
@@ -74,15 +74,16 @@ fn survive_floods(server: &Server, count: usize) {
 }
 
 #[test]
-fn flood_of_400_connections_with_256_descriptors_harms_nobody() {
-    let server = patient(Launch::serve()).descriptors(256).start();
+fn flood_of_400_connections_with_256_descriptors_disturbs_no_client() {
+    let server = with_long_timeouts(Launch::serve()).descriptors(256).start();
     survive_floods(&server, 400);
 }
 
 #[test]
-fn descriptors_that_run_out_harm_nobody() {
-    let server = patient(Launch::serve()).start();
-    // Its connection limit always leaves some, so they are taken away behind its back.
+fn descriptor_exhaustion_disturbs_no_client() {
+    let server = with_long_timeouts(Launch::serve()).start();
+    // The server derives its connection limit from the file limit at the start; only a file limit
+    // lowered later lets descriptors run out.
     let few = Rlimit {
         current: Some(40),
         maximum: Some(40),
@@ -90,18 +91,18 @@ fn descriptors_that_run_out_harm_nobody() {
     let pid = Pid::from_raw(server.pid() as i32);
     prlimit(pid, Resource::Nofile, few).expect("lower the file limit of the server");
     survive_floods(&server, 400);
-    expect_failures(&server);
+    expect_accept_failures(&server);
 }
 
-/// Asserts that accepting failed, so that it was more than the connection limit.
+/// Asserts that accepting failed: that descriptors or threads did run out.
 #[track_caller]
-fn expect_failures(server: &Server) {
+fn expect_accept_failures(server: &Server) {
     let log = server.stderr.so_far();
     let failures = log.iter().filter(|line| line.contains("accept failed"));
-    assert!(failures.count() >= 1, "nothing ever ran out: {log:#?}");
+    assert!(failures.count() >= 1, "nothing ran out: {log:#?}");
 }
 
-/// A copy of the binary where everybody may run it.
+/// A copy of the binary that every user may run.
 struct PublicCopy {
     path: PathBuf,
 }
@@ -110,7 +111,7 @@ impl PublicCopy {
     fn new() -> PublicCopy {
         let path = env::temp_dir().join(format!("bifrost-torture-{}", process::id()));
         fs::copy(BINARY, &path).expect("copy the binary");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("let all run it");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
         PublicCopy { path }
     }
 }
@@ -121,8 +122,8 @@ impl Drop for PublicCopy {
     }
 }
 
-/// Runs it as somebody without privileges, who may have so many threads in all. The limit
-/// does not bind root.
+/// Runs the server as an unprivileged user with so many threads in all: root is exempt from the
+/// limit.
 fn with_threads(launch: Launch, binary: &Path, limit: usize) -> Launch {
     let nproc = format!("--nproc={limit}:{limit}");
     let user = [
@@ -138,25 +139,26 @@ fn with_threads(launch: Launch, binary: &Path, limit: usize) -> Launch {
 }
 
 #[test]
-fn threads_that_run_out_harm_nobody() {
+fn thread_exhaustion_disturbs_no_client() {
     let copy = PublicCopy::new();
-    let server = with_threads(patient(Launch::serve()), &copy.path, 40).start();
+    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, 40).start();
     survive_floods(&server, 100);
-    expect_failures(&server);
+    expect_accept_failures(&server);
 }
 
-/// Subscribers one by one, until newcomers are dropped for want of a thread.
-fn subscribe_until_refused(server: &Server, most: usize) -> Vec<RawSocket> {
+/// Connects subscribers one by one, until the server has closed five connections for which it had
+/// no thread.
+fn subscribe_until_rejected(server: &Server, most: usize) -> Vec<RawSocket> {
     let mut subscribers = Vec::new();
-    let mut refused = 0;
-    while refused < 5 {
+    let mut rejected = 0;
+    while rejected < 5 {
         let mut http = server.http();
         let sent = http.try_send(HANDSHAKE);
-        let Some(answer) = sent.then(|| http.try_response()).flatten() else {
-            refused += 1;
+        let Some(response) = sent.then(|| http.try_response()).flatten() else {
+            rejected += 1;
             continue;
         };
-        assert_eq!(answer.status, 101, "{answer:?}");
+        assert_eq!(response.status, 101, "{response:?}");
         let mut raw = RawSocket { http };
         raw.authenticate(&token::subscriber(&["a"]));
         raw.expect_confirmed(&["a"]);
@@ -167,16 +169,16 @@ fn subscribe_until_refused(server: &Server, most: usize) -> Vec<RawSocket> {
 }
 
 #[test]
-fn subscriber_that_gets_the_last_thread_is_served_by_it() {
+fn last_free_thread_serves_a_subscriber() {
     const THREADS: usize = 12;
     let copy = PublicCopy::new();
-    let server = with_threads(patient(Launch::serve()), &copy.path, THREADS).start();
-    // As long as there is a thread for the newcomer, there needs to be none to move to.
-    let mut subscribers = subscribe_until_refused(&server, THREADS);
+    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, THREADS).start();
+    // A connection that gets a thread needs no second one to become a subscriber.
+    let mut subscribers = subscribe_until_rejected(&server, THREADS);
     let left = subscribers.len() as u64 - 1;
     assert!(left >= 4, "only {left} subscribers with {THREADS} threads");
-    assert!(Vitals::of(&server).threads <= THREADS);
-    // One goes, so that there is a thread for the request.
+    assert!(ProcStats::of(&server).threads <= THREADS);
+    // One subscriber closes, which frees a thread for the request.
     drop(subscribers.pop());
     let mut publisher = Publisher::new(&server, 0, "a", 100);
     for _ in 0..3 {
