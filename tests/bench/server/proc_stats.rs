@@ -1,9 +1,9 @@
-//! What `/proc` tells about a server: CPU time, memory, threads, descriptors.
+//! Figures of a server from `/proc`: CPU time, memory, threads, descriptors.
 //!
-//! CPU time comes in two ways. The scheduler counts nanoseconds per thread (`schedstat`),
-//! which is exact but forgets threads that have ended; it serves wherever the same threads
-//! live from one reading to the next. The kernel's total per process (`stat`) keeps them,
-//! in steps of 10 ms; it serves where threads come and go, over spans long enough for that.
+//! There are two sources of CPU time. The scheduler counts nanoseconds per thread (`schedstat`),
+//! which is exact but omits threads that have ended; it is used where the same threads live
+//! throughout. The total per process (`stat`) includes ended threads, in steps of 10 ms; it is
+//! used where threads start and end, over intervals long enough for that.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// `stat` counts in these (USER_HZ, the same on every Linux that Rust has a tier for).
+/// The unit of CPU time in `stat` (USER_HZ, which is 100 on every Linux target of Rust).
 const TICK: Duration = Duration::from_millis(10);
-/// A thread's stack in the kernel on 64-bit machines, in bytes.
+/// Size of a thread's kernel stack on 64-bit machines, in bytes.
 const KERNEL_STACK: u64 = 16 * 1024;
 
 /// CPU time of each thread, by its number.
@@ -22,16 +22,16 @@ pub type ThreadTimes = HashMap<u32, Duration>;
 /// Memory of one or more processes, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
-    /// Pages in RAM.
+    /// Resident memory.
     pub resident: u64,
-    /// What the kernel keeps for them: page tables, and a stack per thread.
+    /// Memory of the kernel for them: page tables, and a stack per thread.
     pub kernel: u64,
 }
 
 /// CPU times of a process's threads.
 ///
 /// # Errors
-/// When the process is gone.
+/// When the process has ended.
 pub fn thread_times(process: u32) -> Result<ThreadTimes> {
     let mut times = ThreadTimes::new();
     for entry in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -51,19 +51,19 @@ pub fn thread_times(process: u32) -> Result<ThreadTimes> {
     Ok(times)
 }
 
-/// What threads have used since an earlier reading; new ones count in full.
-pub fn used_since(before: &ThreadTimes, after: &ThreadTimes) -> Duration {
-    let used = after.iter().map(|(thread, time)| {
+/// CPU time of threads since an earlier reading; new threads count in full.
+pub fn cpu_since(before: &ThreadTimes, after: &ThreadTimes) -> Duration {
+    let cpu = after.iter().map(|(thread, time)| {
         let before = before.get(thread).copied().unwrap_or_default();
         time.saturating_sub(before)
     });
-    used.sum()
+    cpu.sum()
 }
 
-/// CPU time of a process, with its ended threads, in steps of 10 ms.
+/// CPU time of a process, including its ended threads, in steps of 10 ms.
 ///
 /// # Errors
-/// When the process is gone.
+/// When the process has ended.
 pub fn process_time(process: u32) -> Result<Duration> {
     let fields = stat(process)?;
     let ticks: u32 = fields[11..13]
@@ -79,7 +79,7 @@ pub fn process_time(process: u32) -> Result<Duration> {
 /// hundred pages per core.
 ///
 /// # Errors
-/// When the process is gone.
+/// When the process has ended.
 pub fn memory(process: u32) -> Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let exact = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
@@ -89,15 +89,15 @@ pub fn memory(process: u32) -> Result<Memory> {
     Ok(Memory {
         resident: resident
             .or_else(|| kilobytes(&status, "VmRSS:"))
-            .ok_or("the kernel does not tell how much memory is resident")?,
+            .ok_or("the kernel does not report the resident memory")?,
         kernel: page_tables + threads * KERNEL_STACK,
     })
 }
 
 /// The kernel's own objects, of all processes, in bytes: sockets and their buffers among them.
 ///
-/// Only root may read how many are in use. Others get what is set aside for them, which
-/// hides new ones as long as they fit where old ones were.
+/// Only root may read how much is in use. Other users get what is allocated, which does not show
+/// new objects as long as they fit into freed places.
 ///
 /// # Errors
 /// When `/proc` is not there.
@@ -120,7 +120,7 @@ fn in_use(line: &str) -> Option<u64> {
 /// How many threads a process has.
 ///
 /// # Errors
-/// When the process is gone.
+/// When the process has ended.
 pub fn threads(process: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{process}/task"))?.count())
 }
@@ -128,12 +128,12 @@ pub fn threads(process: u32) -> Result<usize> {
 /// How many descriptors a process has open.
 ///
 /// # Errors
-/// When the process is gone.
+/// When the process has ended.
 pub fn descriptors(process: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count())
 }
 
-/// The processes that a process has started.
+/// The child processes of a process.
 pub fn children(parent: u32) -> Vec<u32> {
     let parent = parent.to_string();
     let listing = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -143,15 +143,15 @@ pub fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The fields of `stat` behind the name, which may itself contain spaces.
+/// The fields of `stat` after the name, which may itself contain spaces.
 fn stat(process: u32) -> Result<Vec<String>> {
     let line = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = line.rsplit_once(") ").ok_or("stat has no name in it")?;
     let fields: Vec<_> = fields.split(' ').map(str::to_owned).collect();
-    match fields.len() > 13 {
-        true => Ok(fields),
-        false => Err("stat has too few fields".into()),
+    if fields.len() <= 13 {
+        return Err("stat has too few fields".into());
     }
+    Ok(fields)
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {

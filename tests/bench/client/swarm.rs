@@ -1,7 +1,7 @@
-//! The subscribers: thousands of WebSocket connections that cost next to nothing each.
+//! The subscribers: thousands of WebSocket connections at very little cost each.
 //!
-//! All read into one buffer; a frame is looked at where it lies. Only what a read cut in
-//! two is kept, with the subscriber that it belongs to.
+//! All read into one buffer, and frames are parsed in place. A subscriber keeps only the start of
+//! a frame whose end has not arrived yet.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -19,32 +19,33 @@ use crate::Result;
 
 const CONFIRMATION: &[u8] = br#"{"event":"subscribed""#;
 
-/// What a subscriber says to be let in; most share it.
+/// What a subscriber sends to connect and subscribe; most subscribers share it.
 #[derive(Clone)]
-pub struct Invitation {
+pub struct Handshake {
     /// The HTTP request that asks for the upgrade.
     pub upgrade: Rc<[u8]>,
-    /// The frame that asks for the channels; empty where the upgrade has named them.
-    pub greeting: Rc<[u8]>,
-    /// Confirmations that the greeting is answered with, one per channel.
+    /// The frame that authenticates and names the channels; empty where the URL names them.
+    pub authenticate: Rc<[u8]>,
+    /// Confirmations in answer to it, one per channel.
     pub confirmations: usize,
 }
 
-/// All subscribers of one server, by the number in which they came.
+/// All subscribers of one server, numbered in the order in which they connected.
 #[derive(Default)]
-pub struct Crowd {
-    members: Vec<Member>,
-    /// How long each took from the start of the connection until it was subscribed.
-    waits: Vec<Duration>,
+pub struct Swarm {
+    clients: Vec<Client>,
+    /// How long each took from the start of the connection, or of a further subscription, until all
+    /// channels were confirmed.
+    times: Vec<Duration>,
 }
 
-struct Member {
+struct Client {
     socket: OwnedFd,
     phase: Phase,
-    /// The beginning of a frame whose end has not come yet.
+    /// The start of a frame whose end has not arrived yet.
     rest: Vec<u8>,
-    invitation: Invitation,
-    since: Instant,
+    handshake: Handshake,
+    started: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -52,111 +53,117 @@ enum Phase {
     Connecting,
     Upgrading,
     Confirming(usize),
-    Listening,
+    Subscribed,
 }
 
-impl Crowd {
+impl Swarm {
     /// How many there are, subscribed or not.
-    pub fn size(&self) -> usize {
-        self.members.len()
+    pub fn len(&self) -> usize {
+        self.clients.len()
     }
 
-    /// How many times a subscriber's wait for its channels has ended.
+    /// How many subscriptions were completed since [`Swarm::take_times`].
     pub fn subscribed(&self) -> usize {
-        self.waits.len()
+        self.times.len()
     }
 
-    /// Those waits since the last call.
-    pub fn take_waits(&mut self) -> Vec<Duration> {
-        std::mem::take(&mut self.waits)
+    /// How long those subscriptions took.
+    pub fn take_times(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.times)
     }
 
-    /// Starts a connection; its number is the size of the crowd before.
+    /// Starts a connection; its number is the count of those before it.
     ///
     /// # Errors
     /// When descriptors or local ports have run out.
-    pub fn admit(
+    pub fn connect(
         &mut self,
         poller: &Poller,
         address: SocketAddr,
-        invitation: &Invitation,
+        handshake: &Handshake,
     ) -> Result {
-        let since = Instant::now();
+        let started = Instant::now();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(format!("can't connect to {address}: {error}").into()),
         }
-        let mut member = Member {
+        let mut client = Client {
             socket,
             phase: Phase::Connecting,
             rest: Vec::new(),
-            invitation: invitation.clone(),
-            since,
+            handshake: handshake.clone(),
+            started,
         };
-        // On the loopback the handshake is over by now, unless the backlog is full.
-        let interest = match member.ask()? {
-            true => Interest::Arrivals,
-            false => Interest::ReadAndWrite,
+        // On the loopback the TCP handshake is complete by now, unless the backlog is full.
+        let interest = if client.send_upgrade()? {
+            Interest::Arrivals
+        } else {
+            Interest::ReadAndWrite
         };
-        poller.add(&member.socket, self.members.len() as u64, interest)?;
-        self.members.push(member);
+        poller.add(&client.socket, self.clients.len() as u64, interest)?;
+        self.clients.push(client);
         Ok(())
     }
 
-    /// Has a subscriber ask for further channels; a wait begins.
+    /// Subscribes an existing connection to further channels.
     ///
     /// # Errors
     /// When the server does not read.
-    pub fn greet_again(&mut self, number: usize, greeting: &[u8], confirmations: usize) -> Result {
-        let member = &mut self.members[number];
-        member.since = Instant::now();
-        member.phase = Phase::Confirming(confirmations);
-        write(&member.socket, greeting)
+    pub fn subscribe(
+        &mut self,
+        number: usize,
+        authenticate: &[u8],
+        confirmations: usize,
+    ) -> Result {
+        let client = &mut self.clients[number];
+        client.started = Instant::now();
+        client.phase = Phase::Confirming(confirmations);
+        write(&client.socket, authenticate)
     }
 
-    /// Takes what has come for a subscriber, and gives each message to `hear`.
+    /// Reads what has arrived for a subscriber, and gives each message to `deliver`.
     ///
     /// # Errors
-    /// When the connection ended or the server said something that it should not have.
+    /// When the connection ended or the server sent something unexpected.
     #[inline]
     pub fn read(
         &mut self,
         poller: &Poller,
         ready: Ready,
         buffer: &mut [u8],
-        hear: &mut impl FnMut(usize, &[u8]) -> Result,
+        deliver: &mut impl FnMut(usize, &[u8]) -> Result,
     ) -> Result {
         let number = ready.token as usize;
-        let member = &mut self.members[number];
-        if let Phase::Connecting = member.phase {
-            if member.ask()? {
-                poller.change(&member.socket, ready.token, Interest::Arrivals)?;
+        let client = &mut self.clients[number];
+        if let Phase::Connecting = client.phase {
+            if client.send_upgrade()? {
+                poller.change(&client.socket, ready.token, Interest::Arrivals)?;
             }
             return Ok(());
         }
-        let hear = &mut |payload: &[u8]| hear(number, payload);
-        if let Some(wait) = member
-            .take(buffer, hear)
+        let deliver = &mut |payload: &[u8]| deliver(number, payload);
+        if let Some(time) = client
+            .read(buffer, deliver)
             .map_err(|error| format!("subscriber {number}: {error}"))?
         {
-            self.waits.push(wait);
+            self.times.push(time);
         }
         Ok(())
     }
 
-    /// Cuts the connections from a number on, as a closed browser does.
-    pub fn dismiss_from(&mut self, number: usize) {
-        self.members.truncate(number);
+    /// Closes the connections from a number on, without a close frame.
+    pub fn close_from(&mut self, number: usize) {
+        self.clients.truncate(number);
     }
 }
 
-impl Member {
-    /// Sends the upgrade request; false while the connection is not up.
-    fn ask(&mut self) -> Result<bool> {
-        match send(&self.socket, &self.invitation.upgrade, SendFlags::NOSIGNAL) {
-            Ok(sent) if sent == self.invitation.upgrade.len() => {
+impl Client {
+    /// Sends the upgrade request; false while TCP is not connected.
+    fn send_upgrade(&mut self) -> Result<bool> {
+        match send(&self.socket, &self.handshake.upgrade, SendFlags::NOSIGNAL) {
+            Ok(sent) if sent == self.handshake.upgrade.len() => {
                 self.phase = Phase::Upgrading;
                 Ok(true)
             }
@@ -166,14 +173,14 @@ impl Member {
         }
     }
 
-    /// Reads all there is; tells the wait when it has ended.
+    /// Reads all that is there; gives the time of a subscription that was completed.
     #[inline]
-    fn take(
+    fn read(
         &mut self,
         buffer: &mut [u8],
-        hear: &mut impl FnMut(&[u8]) -> Result,
+        deliver: &mut impl FnMut(&[u8]) -> Result,
     ) -> Result<Option<Duration>> {
-        let mut wait = None;
+        let mut time = None;
         loop {
             let kept = self.rest.len();
             buffer[..kept].copy_from_slice(&self.rest);
@@ -185,72 +192,72 @@ impl Member {
                 Err(error) => return Err(error.into()),
             };
             let end = kept + read;
-            self.take_frames(&buffer[..end], hear, &mut wait)?;
-            // What does not fill the buffer was all there is.
+            self.parse(&buffer[..end], deliver, &mut time)?;
+            // A read that does not fill the buffer has read everything.
             if end < buffer.len() {
-                return Ok(wait);
+                return Ok(time);
             }
         }
     }
 
     #[inline]
-    fn take_frames(
+    fn parse(
         &mut self,
         mut bytes: &[u8],
-        hear: &mut impl FnMut(&[u8]) -> Result,
-        wait: &mut Option<Duration>,
+        deliver: &mut impl FnMut(&[u8]) -> Result,
+        time: &mut Option<Duration>,
     ) -> Result {
         if let Phase::Upgrading = self.phase {
             let Some(head) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
                 self.rest.extend_from_slice(bytes);
                 return Ok(());
             };
-            self.upgraded(&bytes[..head])?;
-            *wait = self.end_of_wait();
+            self.check_upgrade(&bytes[..head])?;
+            *time = self.complete_subscription();
             bytes = &bytes[head + 4..];
         }
         while let Some(frame) = frame::first(bytes)? {
-            self.react(&frame, hear, wait)?;
+            self.handle_frame(&frame, deliver, time)?;
             bytes = &bytes[frame.size..];
         }
         self.rest.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn upgraded(&mut self, head: &[u8]) -> Result {
+    fn check_upgrade(&mut self, head: &[u8]) -> Result {
         if !head.starts_with(b"HTTP/1.1 101") {
             let head = String::from_utf8_lossy(head);
             return Err(
                 format!("not upgraded: {}", head.lines().next().unwrap_or_default()).into(),
             );
         }
-        if !self.invitation.greeting.is_empty() {
-            write(&self.socket, &self.invitation.greeting)?;
+        if !self.handshake.authenticate.is_empty() {
+            write(&self.socket, &self.handshake.authenticate)?;
         }
-        self.phase = Phase::Confirming(self.invitation.confirmations);
+        self.phase = Phase::Confirming(self.handshake.confirmations);
         Ok(())
     }
 
-    fn end_of_wait(&mut self) -> Option<Duration> {
+    fn complete_subscription(&mut self) -> Option<Duration> {
         let Phase::Confirming(0) = self.phase else {
             return None;
         };
-        self.phase = Phase::Listening;
-        Some(self.since.elapsed())
+        self.phase = Phase::Subscribed;
+        Some(self.started.elapsed())
     }
 
     #[inline]
-    fn react(
+    fn handle_frame(
         &mut self,
         frame: &Frame<'_>,
-        hear: &mut impl FnMut(&[u8]) -> Result,
-        wait: &mut Option<Duration>,
+        deliver: &mut impl FnMut(&[u8]) -> Result,
+        time: &mut Option<Duration>,
     ) -> Result {
         match (frame.opcode, self.phase) {
-            (frame::TEXT, Phase::Listening) => hear(frame.payload),
+            (frame::TEXT, Phase::Subscribed) => deliver(frame.payload),
             (frame::TEXT, Phase::Confirming(left)) if frame.payload.starts_with(CONFIRMATION) => {
                 self.phase = Phase::Confirming(left - 1);
-                *wait = self.end_of_wait();
+                *time = self.complete_subscription();
                 Ok(())
             }
             (frame::PING, _) => write(&self.socket, &frame::masked(frame::PONG, frame.payload)),

@@ -1,4 +1,4 @@
-//! The command line: what is measured, how often, and how large.
+//! The command line options: what is measured, how often, and how large.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::Result;
-use crate::client::ledger;
-use crate::report::Judges;
+use crate::client::delivery_log;
+use crate::report::Goals;
 use crate::scenarios;
 use crate::server::Launch;
 
 const ROUNDS: usize = 5;
-/// Bytes of a message that still fits into the default limit of a body when signed.
+/// Largest message, in bytes: when signed it fits into the default limit of a body.
 const LARGEST: u64 = 512 * 1024;
 
 const AFTER_HELP: &str = "\
@@ -25,16 +25,16 @@ Exit status: 0 when every message came exactly once and in order, whatever the f
 1 otherwise.";
 
 /// What to measure.
-pub struct Plan {
+pub struct Options {
     /// Names of the chosen scenarios; none means all.
     pub chosen: Vec<String>,
-    /// How often each server has its turn.
+    /// How often each server is measured.
     pub rounds: usize,
-    /// How thorough to be.
-    pub effort: Effort,
-    /// Instead of a scenario's own numbers.
+    /// How long to measure.
+    pub mode: Mode,
+    /// Replaces each scenario's numbers of subscribers.
     pub subscribers: Option<usize>,
-    /// Instead of a scenario's own sizes, in bytes.
+    /// Replaces each scenario's message sizes, in bytes.
     pub size: Option<usize>,
     /// What starts the servers.
     pub launch: Launch,
@@ -42,34 +42,34 @@ pub struct Plan {
     pub json: Option<PathBuf>,
 }
 
-/// How thorough to be.
+/// How long to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
-    /// As long as good figures take.
+pub enum Mode {
+    /// Long enough for meaningful figures.
     Full,
-    /// Only long enough to see that everything arrives.
+    /// Only long enough to check that everything arrives.
     Quick,
 }
 
-impl Plan {
-    /// One of two numbers.
-    pub fn either<T>(&self, full: T, quick: T) -> T {
-        match self.effort {
-            Effort::Full => full,
-            Effort::Quick => quick,
+impl Options {
+    /// The value for the chosen mode.
+    pub fn full_or_quick<T>(&self, full: T, quick: T) -> T {
+        match self.mode {
+            Mode::Full => full,
+            Mode::Quick => quick,
         }
     }
 
-    /// Whether the figures mean anything.
-    pub fn judges(&self) -> Judges {
-        self.either(Judges::Goals, Judges::Nothing)
+    /// Whether the goals are shown.
+    pub fn goals(&self) -> Goals {
+        self.full_or_quick(Goals::Shown, Goals::Hidden)
     }
 
-    /// What the figures were measured with.
+    /// The binary and the machine that are measured.
     ///
     /// # Errors
     /// When the server's binary is not there.
-    pub fn introduction(&self) -> Result<String> {
+    pub fn environment(&self) -> Result<String> {
         let binary = self.launch.bifrost.display();
         let size = fs::metadata(&self.launch.bifrost)
             .map_err(|error| format!("{binary}: {error}; build it, or use --server"))?
@@ -96,21 +96,22 @@ fn processor() -> String {
 }
 
 /// Reads the command line; prints help or an error and ends the program where clap would.
-pub fn from_arguments() -> Plan {
+pub fn from_arguments() -> Options {
     let matches = command().get_matches();
-    let effort = match matches.get_flag("quick") {
-        true => Effort::Quick,
-        false => Effort::Full,
+    let mode = if matches.get_flag("quick") {
+        Mode::Quick
+    } else {
+        Mode::Full
     };
     let number = |name: &str| matches.get_one::<usize>(name).copied();
     let chosen = matches.get_many("scenario").into_iter().flatten();
-    Plan {
+    Options {
         chosen: chosen.cloned().collect(),
-        rounds: number("rounds").unwrap_or(match effort {
-            Effort::Full => ROUNDS,
-            Effort::Quick => 1,
+        rounds: number("rounds").unwrap_or(match mode {
+            Mode::Full => ROUNDS,
+            Mode::Quick => 1,
         }),
-        effort,
+        mode,
         subscribers: number("subscribers"),
         size: number("size"),
         launch: Launch {
@@ -120,7 +121,7 @@ pub fn from_arguments() -> Plan {
     }
 }
 
-/// The flag, or the environment, or what cargo has built beside this program.
+/// The path from the flag, from the environment, or of the binary that cargo has built.
 fn binary(matches: &ArgMatches) -> PathBuf {
     let flag = matches.get_one::<PathBuf>("server").cloned();
     let variable = || std::env::var_os("BIFROST").map(PathBuf::from);
@@ -135,7 +136,7 @@ fn command() -> Command {
             .long(name)
             .value_parser(value_parser!(PathBuf))
     };
-    let smallest = ledger::SMALLEST as u64;
+    let smallest = delivery_log::SMALLEST as u64;
     Command::new("bench")
         .about("Measure Bifrost against a server that does nothing but write")
         .arg(
@@ -165,6 +166,6 @@ fn command() -> Command {
                 .long("bench")
                 .action(ArgAction::SetTrue)
                 .hide(true),
-        ) // cargo's own
+        ) // cargo passes it
         .after_help(AFTER_HELP)
 }
