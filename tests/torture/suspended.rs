@@ -36,7 +36,7 @@ fn suspended_subscriber_is_cut_without_delaying_others() {
         to_alice * (SIZE as u64) < 4_000_000,
         "{to_alice} messages were queued for one subscriber"
     );
-    // Alice does not read, so only the write timeout can end her connection.
+    // Alice never reads, so her connection is closed within the write timeout.
     server.wait_connected(1);
     let after = ProcStats::of(&server);
     assert!(
