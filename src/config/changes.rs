@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Config, SETTINGS};
+use crate::config::settings::SETTINGS;
+use crate::config::values::Config;
 
 /// What is settled once and for all when the server starts.
 const AT_START: [&str; 3] = ["HOST", "PORT", "BIFROST_METRICS_ADDR"];
@@ -70,7 +71,7 @@ fn changed<T: PartialEq>(old: &T, new: &T) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     const SECRET: (&str, &str) = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Config;
 use crate::auth::Secret;
+use crate::config::values::Config;
 
 impl Config {
     /// What a setting resolved to, as one would write it; of a secret only its length.
@@ -80,7 +80,7 @@ fn size(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
     use crate::config::{SETTINGS, units};
     use proptest::prelude::*;
 

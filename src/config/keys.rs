@@ -1,8 +1,9 @@
 //! The part of the settings that signing and verifying take: what the commands beside `serve` need.
 
-use super::reader::Reader;
-use super::{ConfigError, Variables};
 use crate::auth::{Algorithm, Secret};
+use crate::config::error::ConfigError;
+use crate::config::reader::Reader;
+use crate::config::variables::Variables;
 
 /// What tokens are signed and verified with.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     #[test]
     fn settings_of_the_server_are_not_looked_at() {

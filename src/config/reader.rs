@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{ConfigError, Given, Networks, Origins, Variables, listeners, units};
 use crate::auth::Secret;
+use crate::config::error::ConfigError;
+use crate::config::variables::{Given, Variables};
+use crate::config::{listen_address, units};
+use crate::http::origin::Origins;
+use crate::net::networks::Networks;
 
 /// Shorter secrets are refused, in bytes: HMAC keys should be as long as the shortest
 /// hash that we offer (RFC 7518 §3.2).
@@ -67,8 +71,8 @@ impl<'a> Reader<'a> {
             return Ok("0.0.0.0".into());
         };
         match () {
-            () if listeners::is_host(host) => Ok(host.to_owned()),
-            () if listeners::has_port(host) => Err(ConfigError::Setting(format!(
+            () if listen_address::is_host(host) => Ok(host.to_owned()),
+            () if listen_address::has_port(host) => Err(ConfigError::Setting(format!(
                 "{} is {host:?}, which has a port in it; give that as PORT",
                 given.name
             ))),

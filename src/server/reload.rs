@@ -99,7 +99,7 @@ fn tell(changes: &[Change]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
     use std::sync::mpsc::{channel, sync_channel};
     use std::time::Duration;
 

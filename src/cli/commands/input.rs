@@ -167,7 +167,7 @@ fn unreadable(error: io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     #[test]
     fn the_server_is_where_its_settings_say() {

@@ -1,27 +1,28 @@
-//! What a secret hardly has on purpose: what an editor, a shell or a copied line has left on it.
+//! Warns of bytes in a secret that are probably not meant: what an editor, a shell or a copied
+//! line of an `.env` file has left there.
 //!
-//! It is part of the secret all the same, since every byte is; so it is only pointed out.
+//! They only draw a warning, since every byte of the value is part of the secret.
 
 use crate::auth::Secret;
 
-/// Of UTF-8, and of the two orders of UTF-16 (Unicode 16.0 §23.8).
+/// The byte order marks of UTF-8 and of both orders of UTF-16 (Unicode 16.0 §23.8).
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xEF\xBB\xBF", b"\xFF\xFE", b"\xFE\xFF"];
-/// How a line of an `.env` file begins that is not a secret, but has one.
+/// The beginnings of a line of an `.env` file that was copied whole.
 const ASSIGNMENTS: [&str; 2] = ["JWT_SECRET=", "JWT_SECRET_PREVIOUS="];
 
-/// A sentence for each oddity. Of the secret it shows nothing but that.
-pub fn of(secret: &Secret, name: &str) -> Vec<String> {
+/// A sentence for each suspicious part. It shows nothing of the secret but that part's kind.
+pub fn warnings(secret: &Secret, name: &str) -> Vec<String> {
     let bytes = secret.bytes();
-    let behind_mark = BYTE_ORDER_MARKS
+    let after_mark = BYTE_ORDER_MARKS
         .iter()
         .find_map(|mark| bytes.strip_prefix(*mark));
-    let mark = behind_mark.map(|_| "begins with a byte order mark".to_owned());
-    let text = behind_mark.unwrap_or(bytes);
+    let mark = after_mark.map(|_| "begins with a byte order mark".to_owned());
+    let text = after_mark.unwrap_or(bytes);
     let assignment = ASSIGNMENTS
         .iter()
         .find(|name| text.starts_with(name.as_bytes()))
         .map(|name| format!("begins with {name}"));
-    // What is no text is random bytes, of which some have those by chance.
+    // Random bytes begin or end with such a character by chance: only text is looked at.
     let readable = std::str::from_utf8(text).map_or(&[][..], str::as_bytes);
     let edges = [
         edges(readable, is_space).map(|verb| format!("{verb} with white space")),
@@ -30,13 +31,13 @@ pub fn of(secret: &Secret, name: &str) -> Vec<String> {
     let found = [mark, assignment].into_iter().chain(edges);
     found
         .flatten()
-        .map(|oddity| format!("{name} {oddity}, which is part of it; is that meant?"))
+        .map(|part| format!("{name} {part}, which is part of it; is that meant?"))
         .collect()
 }
 
-/// What a text does that has such a byte at its ends.
-fn edges(text: &[u8], is_odd: fn(u8) -> bool) -> Option<&'static str> {
-    let at = |edge: Option<&u8>| edge.is_some_and(|&byte| is_odd(byte));
+/// The verb for a text that has such a byte at its beginning, its end or both.
+fn edges(text: &[u8], is_suspicious: fn(u8) -> bool) -> Option<&'static str> {
+    let at = |edge: Option<&u8>| edge.is_some_and(|&byte| is_suspicious(byte));
     match (at(text.first()), at(text.last())) {
         (true, true) => Some("begins and ends"),
         (true, false) => Some("begins"),
@@ -58,13 +59,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn told(secret: &[u8]) -> Vec<String> {
-        of(&Secret::new(secret.to_vec()), "the secret")
+    fn warned(secret: &[u8]) -> Vec<String> {
+        warnings(&Secret::new(secret.to_vec()), "the secret")
     }
 
     #[test]
-    fn what_was_left_on_a_secret_is_pointed_out() {
-        for (secret, oddity) in [
+    fn leftovers_in_a_secret_draw_a_warning() {
+        for (secret, part) in [
             (&b" hush"[..], "begins with white space"),
             (b"hush\n", "ends with white space"),
             (b"\thush\x0B", "begins and ends with white space"),
@@ -79,14 +80,14 @@ mod tests {
                 "begins with JWT_SECRET_PREVIOUS=",
             ),
         ] {
-            let sentence = format!("the secret {oddity}, which is part of it; is that meant?");
-            assert_eq!(told(secret), [sentence]);
+            let sentence = format!("the secret {part}, which is part of it; is that meant?");
+            assert_eq!(warned(secret), [sentence]);
         }
     }
 
     #[test]
-    fn each_of_several_oddities_is_pointed_out() {
-        let all = told(b"\xEF\xBB\xBFJWT_SECRET=\"hush hush\"");
+    fn each_of_several_leftovers_draws_a_warning() {
+        let all = warned(b"\xEF\xBB\xBFJWT_SECRET=\"hush hush\"");
         let expected = ["a byte order mark", "JWT_SECRET=", "ends with a quote"];
         assert_eq!(all.len(), expected.len(), "{all:?}");
         for (sentence, part) in all.iter().zip(expected) {
@@ -99,11 +100,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_without_oddities_draws_none_whatever_is_inside(
+        fn a_secret_without_leftovers_draws_no_warning(
             inside in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             let secret = [&b"x"[..], &inside, b"="].concat();
-            prop_assert_eq!(told(&secret), Vec::<String>::new());
+            prop_assert_eq!(warned(&secret), Vec::<String>::new());
         }
     }
 }

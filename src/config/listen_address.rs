@@ -1,25 +1,25 @@
-//! Where the two listeners are to be: what a host may look like, and whether they would meet.
+//! Listen addresses: the syntax of a host, and whether two listeners would overlap.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Whether a text is an address, or may be a name.
+/// Whether a text is an IP address, or has the syntax of a host name.
 pub fn is_host(text: &str) -> bool {
-    let is_part_of_a_name = |c: char| c.is_alphanumeric() || "-._".contains(c);
-    !text.is_empty() && text.chars().all(is_part_of_a_name) || is_ipv6(text)
+    let is_name_char = |c: char| c.is_alphanumeric() || "-._".contains(c);
+    !text.is_empty() && text.chars().all(is_name_char) || is_ipv6(text)
 }
 
-/// Whether a text is a host with a port behind it.
+/// Whether a text is a host followed by a port.
 pub fn has_port(text: &str) -> bool {
     let parts = text.rsplit_once(':').filter(|_| !is_host(text));
     parts.is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
 }
 
-/// An address may be in brackets, and may say by which interface (RFC 4007 §11).
+/// An IPv6 address may be in brackets, and may have a zone: the interface (RFC 4007 §11).
 fn is_ipv6(text: &str) -> bool {
     let text = without_brackets(text);
     let (address, zone) = text.split_once('%').unwrap_or((text, "-"));
-    let is_part_of_a_zone = |c: char| c.is_alphanumeric() || "-._".contains(c);
-    address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && zone.chars().all(is_part_of_a_zone)
+    let is_zone_char = |c: char| c.is_alphanumeric() || "-._".contains(c);
+    address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && zone.chars().all(is_zone_char)
 }
 
 fn without_brackets(host: &str) -> &str {
@@ -29,25 +29,24 @@ fn without_brackets(host: &str) -> &str {
     inside.unwrap_or(host)
 }
 
-/// Whether who listens on a host and a port leaves an address to nobody else. What a name
-/// stands for, only the bind finds out.
-pub fn meet(host: &str, port: u16, other: SocketAddr) -> bool {
+/// Whether a listener on `host` and `port` already occupies the address `other`. A host name
+/// is not looked up: only the bind finds out what it stands for.
+pub fn overlap(host: &str, port: u16, other: SocketAddr) -> bool {
     let Ok(address) = without_brackets(host).parse::<IpAddr>() else {
         return false;
     };
-    let (one, other, other_port) = (
-        address.to_canonical(),
-        other.ip().to_canonical(),
-        other.port(),
-    );
-    let is_met = one == other || covers(one, other) || covers(other, one);
-    port != 0 && port == other_port && is_met
+    let (address, other_address) = (address.to_canonical(), other.ip().to_canonical());
+    let is_same_port = port != 0 && port == other.port();
+    is_same_port
+        && (address == other_address
+            || includes(address, other_address)
+            || includes(other_address, address))
 }
 
-/// Whether an address stands for all of the machine's, of which the other may be one. That of
-/// IPv6 stands for those of IPv4 too (RFC 3493 §3.7).
-fn covers(every: IpAddr, one: IpAddr) -> bool {
-    every.is_unspecified() && (every.is_ipv6() || one.is_ipv4())
+/// Whether `wildcard` stands for all addresses of the machine, `address` among them. The IPv6
+/// wildcard includes the IPv4 addresses (RFC 3493 §3.7).
+fn includes(wildcard: IpAddr, address: IpAddr) -> bool {
+    wildcard.is_unspecified() && (wildcard.is_ipv6() || address.is_ipv4())
 }
 
 #[cfg(test)]
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_behind_a_host_is_seen() {
+    fn a_port_after_a_host_is_recognised() {
         for text in [
             "127.0.0.1:3000",
             "localhost:80",
@@ -104,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn listeners_meet_on_the_same_port_of_the_same_address() {
-        let meet = |host, port, other: &str| meet(host, port, other.parse().unwrap());
+    fn listeners_overlap_on_the_same_port_of_the_same_address() {
+        let overlap = |host, port, other: &str| overlap(host, port, other.parse().unwrap());
         for (host, other) in [
             ("127.0.0.1", "127.0.0.1:9"),
             ("0.0.0.0", "127.0.0.1:9"),
@@ -115,8 +114,8 @@ mod tests {
             ("[::1]", "[::1]:9"),
             ("::ffff:127.0.0.1", "127.0.0.1:9"),
         ] {
-            assert!(meet(host, 9, other), "{host} {other}");
-            assert!(!meet(host, 8, other), "{host} {other}");
+            assert!(overlap(host, 9, other), "{host} {other}");
+            assert!(!overlap(host, 8, other), "{host} {other}");
         }
         for (host, other) in [
             ("127.0.0.1", "127.0.0.2:9"),
@@ -124,9 +123,9 @@ mod tests {
             ("::1", "0.0.0.0:9"),
             ("localhost", "127.0.0.1:9"),
         ] {
-            assert!(!meet(host, 9, other), "{host} {other}");
+            assert!(!overlap(host, 9, other), "{host} {other}");
         }
-        assert!(!meet("0.0.0.0", 0, "0.0.0.0:0"));
+        assert!(!overlap("0.0.0.0", 0, "0.0.0.0:0"));
     }
 
     proptest! {
@@ -140,7 +139,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[0-9a-z.:%\\[\\]é ]{0,30}") {
             prop_assert!(!(has_port(&text) && is_host(&text)));
-            let _ = meet(&text, 1, SocketAddr::from(([127, 0, 0, 1], 1)));
+            let _ = overlap(&text, 1, SocketAddr::from(([127, 0, 0, 1], 1)));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Variables for unit tests.
 
-use super::{Given, Variables};
+use crate::config::{Given, Variables};
 
-/// As if each of these had been found in the environment.
+/// Variables as if each pair had been found in the environment.
 pub fn variables(pairs: &[(&'static str, &str)]) -> Variables {
     let given = |&(name, value): &(&'static str, &str)| {
         let given = Given {
