@@ -47,7 +47,7 @@ fn without_overruled_secrets(mut all: Variables) -> Variables {
 }
 
 fn from_flag(setting: &Setting, matches: &ArgMatches) -> Option<Given> {
-    let name = format!("--{}", setting.flag?);
+    let name = format!("--{}", setting.flag()?);
     // A command that does not have the flag is no mistake: most settings are of the server.
     let value = matches.try_get_one::<OsString>(setting.variable).ok()??;
     given(name, value.clone())

@@ -1,98 +1,70 @@
-//! Reads all settings into a `Config`, and checks those that depend on each other.
+//! Reads every row of the settings table into a `Config`.
 
-use crate::auth::Algorithm;
-use crate::config::available_memory;
 use crate::config::error::ConfigError;
-use crate::config::listen_address;
-use crate::config::reader::{GOOD_SECRET, Reader};
-use crate::config::secret_lint;
-use crate::config::values::{Config, Timeouts};
+use crate::config::setting::Setting;
+use crate::config::settings::{SETTINGS, limits, listeners};
+use crate::config::values::Config;
 use crate::config::variables::Variables;
 
 impl Config {
-    /// Checks the variables that were given. An empty one is as good as not given.
+    /// Parses and checks the values that were given. An empty value counts as not given.
     ///
     /// # Errors
     /// The first setting that is wrong, in one sentence that names it, its value unless it
     /// is a secret, and what it may be.
     pub fn from_variables(variables: &Variables) -> Result<Config, ConfigError> {
-        let read = Reader(variables);
-        Ok(Config {
-            algorithm: read.one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")?,
-            host: read.host()?,
-            port: read
-                .parsed("PORT", "a number from 0 to 65535", |text| text.parse().ok())?
-                .unwrap_or(3000),
-            metrics_addr: read.parsed(
-                "BIFROST_METRICS_ADDR",
-                "an address and a port, such as 127.0.0.1:9464 or [::1]:9464",
-                |text| text.parse().ok(),
-            )?,
-            max_connections: read.count("BIFROST_MAX_CONNECTIONS")?,
-            max_connections_per_ip: read.count("BIFROST_MAX_CONNECTIONS_PER_IP")?,
-            trusted_proxies: read.trusted_proxies()?,
-            max_body: read.size("BIFROST_MAX_BODY", 1 << 20)?,
-            queue: read.size("BIFROST_QUEUE", 1 << 20)?,
-            queue_total: read.size("BIFROST_QUEUE_TOTAL", available_memory::bytes() / 4)?,
-            timeouts: Timeouts {
-                ping_interval: read.duration("BIFROST_PING_INTERVAL", 15)?,
-                auth: read.duration("BIFROST_AUTH_TIMEOUT", 10)?,
-                request: read.duration("BIFROST_REQUEST_TIMEOUT", 10)?,
-                idle: read.duration("BIFROST_IDLE_TIMEOUT", 75)?,
-                write: read.duration("BIFROST_WRITE_TIMEOUT", 5)?,
-                drain: read.duration("BIFROST_DRAIN_TIMEOUT", 10)?,
-            },
-            allowed_origins: read.origins()?,
-            log: read.log_level()?,
-            secret: read.secret()?,
-            previous_secret: read.previous_secret()?,
-            unknown: Vec::new(),
-        })
-    }
-
-    /// Checks that the two listeners don't meet, where the main one is not inherited.
-    ///
-    /// # Errors
-    /// When they do; `variables` are those of the settings.
-    pub fn check_listeners(&self, variables: &Variables) -> Result<(), ConfigError> {
-        let Config { host, port, .. } = self;
-        match self.metrics_addr {
-            Some(address) if listen_address::overlap(host, *port, address) => {
-                let name = |variable| Reader(variables).name(variable);
-                Err(ConfigError::Setting(format!(
-                    "{} is {address}, where {} {host:?} with {} {port} listens; use another port",
-                    name("BIFROST_METRICS_ADDR"),
-                    name("HOST"),
-                    name("PORT"),
-                )))
-            }
-            _ => Ok(()),
+        let mut config = Config::unread();
+        for setting in in_reading_order() {
+            read(setting, variables, &mut config)?;
         }
+        Ok(config)
     }
 
-    /// The same, which warns of names that were given like settings, and are none.
+    /// All errors of the values that were given; the first is the one that
+    /// [`Config::from_variables`] returns.
+    pub fn errors(variables: &Variables) -> Vec<ConfigError> {
+        let mut config = Config::unread();
+        in_reading_order()
+            .filter_map(|setting| read(setting, variables, &mut config).err())
+            .collect()
+    }
+
+    /// The same configuration, which warns of these names: they look like a setting's, but are
+    /// none.
     #[must_use]
     pub fn with_unknown(self, unknown: Vec<String>) -> Config {
         Config { unknown, ..self }
     }
+}
 
-    /// What is allowed but not good, for the log.
-    pub fn warnings(&self) -> Vec<String> {
-        let size = self.secret.size();
-        let short = format!("short secret bytes={size} better={GOOD_SECRET}");
-        let same = "JWT_SECRET_PREVIOUS is the same secret as JWT_SECRET, and has no effect";
-        let is_same = self.previous_secret.as_ref() == Some(&self.secret);
-        let short = (size < GOOD_SECRET).then_some(short);
-        let same = is_same.then(|| same.to_owned());
-        let odd = secret_lint::warnings(&self.secret, "the secret");
-        let previous = self.previous_secret.iter().filter(|_| !is_same);
-        let odd_previous = previous.flat_map(|s| secret_lint::warnings(s, "the previous secret"));
-        let unknown = self.unknown.iter();
-        let unknown = unknown
-            .map(|name| format!("{name} is set, but is no setting; see bifrost serve --help"));
-        let of_secrets = short.into_iter().chain(same).chain(odd).chain(odd_previous);
-        of_secrets.chain(unknown).collect()
-    }
+/// The host and the port that the server listens on, for a command that connects to it. The
+/// other settings are not looked at.
+///
+/// # Errors
+/// The one of the two that is wrong, as [`Config::from_variables`] words it.
+pub fn listen_address(variables: &Variables) -> Result<(String, u16), ConfigError> {
+    let host = listeners::host(&listeners::HOST.reader(variables))?;
+    let port = listeners::port(&listeners::PORT.reader(variables))?;
+    Ok((host, port))
+}
+
+/// The largest request body that the server accepts, in bytes. The other settings are not
+/// looked at.
+///
+/// # Errors
+/// When it is wrong, as [`Config::from_variables`] words it.
+pub fn max_body(variables: &Variables) -> Result<usize, ConfigError> {
+    limits::MAX_BODY.reader(variables).size()
+}
+
+/// The order in which errors are reported: that of the table, the secrets last.
+fn in_reading_order() -> impl Iterator<Item = &'static Setting> {
+    let others = SETTINGS.iter().filter(|setting| !setting.is_secret());
+    others.chain(SETTINGS.iter().filter(|setting| setting.is_secret()))
+}
+
+fn read(setting: &Setting, variables: &Variables, config: &mut Config) -> Result<(), ConfigError> {
+    (setting.read)(&setting.reader(variables), config)
 }
 
 #[cfg(test)]
@@ -102,7 +74,7 @@ mod tests {
     use log::LevelFilter;
 
     use super::*;
-    use crate::config::SETTINGS;
+    use crate::auth::Algorithm;
     use crate::config::fixtures::variables;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -122,7 +94,10 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3000));
         assert_eq!((config.max_body, config.queue), (1_048_576, 1_048_576));
-        assert_eq!(config.queue_total, available_memory::bytes() / 4);
+        assert_eq!(
+            config.queue_total,
+            crate::config::available_memory::bytes() / 4
+        );
         assert_eq!(config.timeouts.ping_interval, Duration::from_secs(15));
         assert_eq!(config.timeouts.idle, Duration::from_secs(75));
         assert_eq!(
@@ -134,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_its_cure() {
+    fn a_wrong_value_is_named_with_what_it_may_be() {
         let port = message(config(&[("PORT", "80a")]));
         assert_eq!(port, r#"PORT is "80a"; use a number from 0 to 65535"#);
         let log = message(config(&[("BIFROST_LOG", "loud")]));
@@ -169,19 +144,24 @@ mod tests {
     }
 
     #[test]
-    fn two_listeners_need_two_places() {
-        let metrics = ("BIFROST_METRICS_ADDR", "127.0.0.1:3000");
-        let checked = |pairs: &[(&'static str, &str)]| {
-            let config = config(pairs)?;
-            config.check_listeners(&variables(pairs)).map(|()| config)
-        };
+    fn all_errors_are_found_in_the_order_of_the_table_and_secrets_last() {
+        let wrong = [
+            ("JWT_SECRET", "short"),
+            ("BIFROST_LOG", "loud"),
+            ("JWT_ALGORITHM", "none"),
+            ("PORT", "80a"),
+        ];
+        let errors = Config::errors(&variables(&wrong));
+        let named: Vec<String> = errors
+            .iter()
+            .map(|error| error.to_string().split(' ').take(1).collect())
+            .collect();
         assert_eq!(
-            message(checked(&[metrics])),
-            "BIFROST_METRICS_ADDR is 127.0.0.1:3000, where HOST \"0.0.0.0\" with PORT 3000 listens; \
-             use another port"
+            named,
+            ["JWT_ALGORITHM", "PORT", "BIFROST_LOG", "JWT_SECRET"]
         );
-        assert!(checked(&[metrics, ("PORT", "3001")]).is_ok());
-        assert!(checked(&[metrics, ("HOST", "127.0.0.2")]).is_ok());
+        let first = Config::from_variables(&variables(&wrong)).unwrap_err();
+        assert_eq!(errors[0], first);
     }
 
     #[test]
@@ -191,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_needed_once_and_long_and_never_told() {
+    fn a_secret_is_required_and_long_and_never_shown() {
         let missing = Config::from_variables(&Variables::new())
             .unwrap_err()
             .to_string();
@@ -206,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_secret_is_as_long_and_never_told_and_may_be_missing() {
+    fn a_previous_secret_is_optional_and_long_and_never_shown() {
         assert_eq!(config(&[]).unwrap().previous_secret, None);
         let previous = (
             "JWT_SECRET_PREVIOUS",
@@ -227,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_no_previous_secret_but_a_wrong_secret() {
+    fn an_empty_file_means_no_previous_secret_but_a_wrong_secret() {
         let path = std::env::temp_dir().join(format!("bifrost-empty-{}", std::process::id()));
         for content in ["", "\n", "\r\n"] {
             std::fs::write(&path, content).unwrap();
@@ -241,42 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_secret_that_is_the_current_one_is_only_pointed_out() {
-        let long = SECRET.repeat(2);
-        let both = [
-            ("JWT_SECRET", long.as_str()),
-            ("JWT_SECRET_PREVIOUS", &long),
-        ];
-        let config = Config::from_variables(&variables(&both)).unwrap();
-        assert!(config.warnings()[0].contains("JWT_SECRET_PREVIOUS is the same"));
-    }
-
-    #[test]
     fn a_secret_file_that_cannot_be_read_is_another_kind_of_error() {
         let variables = variables(&[("JWT_SECRET_FILE", "/nowhere/secret")]);
         let error = Config::from_variables(&variables).unwrap_err();
         assert!(matches!(error, ConfigError::File(_)), "{error}");
-    }
-
-    #[test]
-    fn a_short_secret_draws_a_warning() {
-        assert_eq!(config(&[]).unwrap().warnings().len(), 1);
-        assert!(
-            config(&[("JWT_SECRET", &SECRET.repeat(2))])
-                .unwrap()
-                .warnings()
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn every_flag_is_its_variable_in_lower_case() {
-        for setting in SETTINGS {
-            let name = setting.variable.trim_start_matches("BIFROST_");
-            let flag = name.to_lowercase().replace('_', "-");
-            let is_secret = ["JWT_SECRET", "JWT_SECRET_PREVIOUS"].contains(&setting.variable);
-            let expected = (!is_secret).then_some(flag.as_str());
-            assert_eq!(setting.flag, expected);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 mod available_memory;
 mod changes;
-mod describe;
+mod checks;
 mod error;
 #[cfg(test)]
 pub mod fixtures;
@@ -15,6 +15,7 @@ mod listen_address;
 mod load;
 mod reader;
 mod secret_lint;
+mod setting;
 mod settings;
 mod units;
 mod values;
@@ -25,7 +26,9 @@ pub use crate::net::networks::Networks;
 pub use changes::Change;
 pub use error::ConfigError;
 pub use keys::Keys;
-pub use settings::{SETTINGS, Setting, URL};
+pub use load::{listen_address, max_body};
+pub use setting::{DefaultValue, Effect, Setting, Show};
+pub use settings::{SETTINGS, URL};
 pub use units::lifetime;
 pub use values::{Config, Timeouts};
 pub use variables::{Given, Variables};

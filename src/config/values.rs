@@ -1,4 +1,6 @@
 //! The values of all settings, parsed and within their limits.
+//!
+//! Defaults and meaning stand in the settings table; here is what the server works with.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,55 +12,80 @@ use crate::http::origin::Origins;
 use crate::net::networks::Networks;
 
 /// The time limits of connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Timeouts {
-    /// How often subscribers are pinged. Default 15 s.
+    /// The time between two pings to a subscriber.
     pub ping_interval: Duration,
-    /// From the upgrade to the first good token. Default 10 s.
+    /// The longest time from the upgrade to the first good token.
     pub auth: Duration,
-    /// For a request to arrive whole. Default 10 s.
+    /// The longest time for a request to arrive whole.
     pub request: Duration,
-    /// For a keep-alive connection between requests. Default 75 s.
+    /// The longest time that a keep-alive connection is open between two requests.
     pub idle: Duration,
-    /// A peer that takes nothing for so long is cut. Default 5 s.
+    /// The longest time that a peer may take no byte of what is written to it.
     pub write: Duration,
-    /// For shutting down. Default 10 s.
+    /// The longest time for shutting down.
     pub drain: Duration,
 }
 
-/// The settings, checked.
+/// The values of all settings, each within its limits.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The HMAC secret. No default.
+    /// The HMAC secret that signs and verifies.
     pub secret: Secret,
-    /// The secret before it, which still verifies. Default none.
+    /// The secret before it, which only verifies.
     pub previous_secret: Option<Secret>,
-    /// The only algorithm accepted. Default HS512.
+    /// The only algorithm accepted.
     pub algorithm: Algorithm,
-    /// Where to listen, a name or an address. Default 0.0.0.0.
+    /// The host to listen on, a name or an address.
     pub host: String,
-    /// Where to listen; 0 takes a free port. Default 3000.
+    /// The port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Where Prometheus asks; port 0 takes a free one. Default: nowhere.
+    /// The address of the listener for Prometheus, if there is to be one; port 0 takes a free one.
     pub metrics_addr: Option<SocketAddr>,
-    /// Open connections, HTTP included. Default: what the file limit allows.
+    /// The most open connections, HTTP included; nothing means what the file limit allows.
     pub max_connections: Option<usize>,
-    /// Open connections of one address. Default: no limit.
+    /// The most open connections of one address; nothing means no limit.
     pub max_connections_per_ip: Option<usize>,
-    /// Proxies that are believed whom they forward for. Default none.
+    /// The proxies whose word for the client's address is believed.
     pub trusted_proxies: Networks,
-    /// Largest request body, in bytes. Default 1 MiB.
+    /// The largest request body, in bytes.
     pub max_body: usize,
-    /// What may wait for one subscriber, in bytes. Default 1 MiB.
+    /// The most that may wait for one subscriber, in bytes.
     pub queue: usize,
-    /// What may wait for all subscribers, in bytes. Default: a quarter of the memory.
+    /// The most that may wait for all subscribers together, in bytes.
     pub queue_total: usize,
     /// The time limits.
     pub timeouts: Timeouts,
-    /// Web pages that may subscribe. Default any.
+    /// The web pages that may subscribe; nothing means any.
     pub allowed_origins: Option<Origins>,
-    /// The least severe lines that are logged. Default info.
+    /// The least severe lines that are logged.
     pub log: LevelFilter,
-    /// What was given like a setting, and is none.
+    /// The names that look like a setting's but are none, for warnings.
     pub unknown: Vec<String>,
+}
+
+impl Config {
+    /// Zero, empty or none in every field: what the rows of the table are read into. It is not
+    /// a usable configuration, and does not leave this folder.
+    pub(super) fn unread() -> Config {
+        Config {
+            secret: Secret::new(Vec::new()),
+            previous_secret: None,
+            algorithm: Algorithm::HS512,
+            host: String::new(),
+            port: 0,
+            metrics_addr: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            trusted_proxies: Networks::default(),
+            max_body: 0,
+            queue: 0,
+            queue_total: 0,
+            timeouts: Timeouts::default(),
+            allowed_origins: None,
+            log: LevelFilter::Off,
+            unknown: Vec::new(),
+        }
+    }
 }

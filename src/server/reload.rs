@@ -65,7 +65,7 @@ impl Reload {
     ) -> Result<Config, String> {
         let read = (self.read)().map_err(|error| error.to_string())?;
         let changes = old.changes(&read);
-        let new = read.after_start_with(old);
+        let new = read.keep_restart_settings_of(old);
         if !changes.iter().all(Change::needs_restart) {
             adopt(&new).map_err(|error| format!("can't start a thread: {error}"))?;
         }

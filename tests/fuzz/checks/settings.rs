@@ -47,10 +47,9 @@ fn read(data: &[u8]) -> (Variables, Vec<&[u8]>) {
         if name == b"Origin" {
             origins.push(value);
         }
-        let known = SETTINGS.iter().map(|setting| setting.variable);
-        let mut known =
-            known.filter(|known| !known.starts_with("JWT_SECRET") || !known.ends_with("_FILE"));
-        if let Some(variable) = known.find(|known| known.as_bytes() == name) {
+        let mut known = SETTINGS.iter().filter(|setting| !setting.is_secret_file());
+        if let Some(setting) = known.find(|setting| setting.variable.as_bytes() == name) {
+            let variable = setting.variable;
             let (name, value) = (variable.to_owned(), OsString::from_vec(value.to_vec()));
             variables.insert(variable, Given { name, value });
         }

@@ -11,10 +11,10 @@ mod times;
 
 use std::time::SystemTime;
 
-use super::input::{Stdin, keys, of_server};
+use super::input::{Stdin, keys};
 use super::{Failure, Status, output};
 use crate::cli::Text;
-use crate::config::{Keys, Variables};
+use crate::config::{self, Keys, Variables};
 
 use report::{Judge, Report, Verdict};
 
@@ -33,7 +33,7 @@ pub fn run(variables: &Variables, token: &Text) -> Result<Status, Failure> {
         secret,
         previous: Keys::previous(variables)?,
         algorithm: Keys::algorithm(variables)?,
-        max_body: of_server(variables, &["BIFROST_MAX_BODY"])?.max_body,
+        max_body: config::max_body(variables)?,
         now: SystemTime::now(),
     };
     let report = Report::of(token.trim(), &judge);
