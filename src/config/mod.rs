@@ -13,6 +13,8 @@ pub mod fixtures;
 mod keys;
 mod listen_address;
 mod load;
+#[cfg(test)]
+mod manual;
 mod reader;
 mod secret_lint;
 mod setting;
