@@ -29,7 +29,7 @@ impl Keys {
     /// Reads the algorithm alone, for a command that runs without a secret too.
     ///
     /// # Errors
-    /// When it is another one than ours.
+    /// When it is not one of the three.
     pub fn algorithm(variables: &Variables) -> Result<Algorithm, ConfigError> {
         tokens::algorithm(&tokens::ALGORITHM.reader(variables))
     }

@@ -121,7 +121,7 @@ impl Setting {
         }
     }
 
-    /// Reads this setting alone, out of all that were given.
+    /// The reader of this setting, for the values that were given.
     pub fn reader<'a>(&self, variables: &'a Variables) -> Reader<'a> {
         let default = match self.default {
             DefaultValue::Text(text) => Some(text),

@@ -76,7 +76,7 @@ pub const ROWS: &[Setting] = &[
     },
 ];
 
-/// Read alone by `bifrost token inspect`.
+/// The row of the largest body, which `bifrost token inspect` reads alone.
 pub const MAX_BODY: Setting = Setting {
     variable: "BIFROST_MAX_BODY",
     value: "SIZE",

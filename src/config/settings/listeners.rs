@@ -8,7 +8,7 @@ use crate::config::setting::{DefaultValue, Effect, Setting, Show};
 /// The rows of this file, in the order of the help.
 pub const ROWS: &[Setting] = &[HOST, PORT, METRICS_ADDR];
 
-/// Read alone by the commands that connect to the server.
+/// The row of the host, which the commands that connect to the server read alone.
 pub const HOST: Setting = Setting {
     variable: "HOST",
     value: "HOST",
@@ -20,7 +20,7 @@ pub const HOST: Setting = Setting {
     show: Show::Value(|config| Some(config.host.clone())),
 };
 
-/// Read alone by the commands that connect to the server.
+/// The row of the port, which the commands that connect to the server read alone.
 pub const PORT: Setting = Setting {
     variable: "PORT",
     value: "PORT",
@@ -32,7 +32,7 @@ pub const PORT: Setting = Setting {
     show: Show::Value(|config| Some(config.port.to_string())),
 };
 
-/// Named here for the message that it overlaps the main listener.
+/// The row of the metrics listener, which may not overlap the main one.
 pub const METRICS_ADDR: Setting = Setting {
     variable: "BIFROST_METRICS_ADDR",
     value: "ADDR:PORT",

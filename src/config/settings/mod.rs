@@ -1,7 +1,7 @@
 //! The settings table: every setting of the server, one row each.
 //!
 //! A new setting is a row in one of these files and a field of `Config`. The command line, the
-//! help, `bifrost check`, a reload and the manual read the table.
+//! help, `bifrost check`, a reload and the manual take everything from there.
 
 mod access;
 pub mod limits;

@@ -6,7 +6,7 @@ use crate::config::reader::Reader;
 use crate::config::setting::{DefaultValue, Effect, Setting, Show};
 
 /// A shorter secret is refused, in bytes: an HMAC key should be as long as the shortest hash
-/// that we offer (RFC 7518 §3.2).
+/// that tokens can be signed with (RFC 7518 §3.2).
 const MIN_SECRET: usize = 32;
 /// A shorter secret draws a warning, in bytes: as long as the longest hash.
 pub const GOOD_SECRET: usize = 64;
@@ -22,7 +22,7 @@ pub const ROWS: &[Setting] = &[
         manual: "Read the secret from a file instead of `JWT_SECRET`; one trailing newline is \
                  dropped",
         effect: Effect::NextToken,
-        read: |_, _| Ok(()),
+        read: |_, _| Ok(()), // JWT_SECRET reads it
         show: Show::SecretFile(|config| Some(&config.secret)),
     },
     PREVIOUS_SECRET,
@@ -34,13 +34,13 @@ pub const ROWS: &[Setting] = &[
         manual: "Read the previous secret from a file instead of `JWT_SECRET_PREVIOUS`; an \
                  empty file means none",
         effect: Effect::NextToken,
-        read: |_, _| Ok(()),
+        read: |_, _| Ok(()), // JWT_SECRET_PREVIOUS reads it
         show: Show::SecretFile(|config| config.previous_secret.as_ref()),
     },
     ALGORITHM,
 ];
 
-/// Read together with its file.
+/// The row of the secret, which reads the file of the secret too.
 pub const SECRET: Setting = Setting {
     variable: "JWT_SECRET",
     value: "SECRET",
@@ -53,7 +53,7 @@ pub const SECRET: Setting = Setting {
     show: Show::Secret(|config| Some(&config.secret)),
 };
 
-/// Read together with its file.
+/// The row of the previous secret, which reads its file too.
 pub const PREVIOUS_SECRET: Setting = Setting {
     variable: "JWT_SECRET_PREVIOUS",
     value: "SECRET",
@@ -66,7 +66,7 @@ pub const PREVIOUS_SECRET: Setting = Setting {
     show: Show::Secret(|config| config.previous_secret.as_ref()),
 };
 
-/// Read alone by the commands that sign or verify.
+/// The row of the algorithm, which the commands that sign or verify read alone.
 pub const ALGORITHM: Setting = Setting {
     variable: "JWT_ALGORITHM",
     value: "NAME",
@@ -110,11 +110,12 @@ pub fn previous_secret(reader: &Reader<'_>) -> Result<Option<Secret>, ConfigErro
 /// The algorithm.
 ///
 /// # Errors
-/// When it is another one than ours.
+/// When it is not one of the three.
 pub fn algorithm(reader: &Reader<'_>) -> Result<Algorithm, ConfigError> {
     reader.value("HS256, HS384 or HS512", |text| text.parse().ok())
 }
 
+/// The secret, unless it is too short.
 fn long_enough(name: &str, bytes: Vec<u8>) -> Result<Secret, ConfigError> {
     let size = bytes.len();
     if size < MIN_SECRET {
