@@ -1,154 +1,226 @@
-//! The second journey: `GET /subscribe`, from the handshake to the end of the connection.
+//! `GET /subscribe`: from the handshake to the end of a WebSocket connection.
 //!
-//! The first thread, which has parsed a head and verified a token, has touched stack that
-//! would stay resident for as long as it waits. So the waiting is left to a fresh one.
+//! The worker thread that accepted the connection has touched stack that would stay resident for
+//! as long as the connection waits: parsing a head and verifying a token takes 24 KiB. So the
+//! waiting is left to a fresh thread.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::auth::{TokenError, Verifier};
-use crate::http::{Connection, Head, HttpError, Response};
-use crate::hub::queue::{QueueBudget, SendQueue};
-use crate::hub::{Hub, Subscriptions};
-use crate::net::connections::ConnectionPermit;
-use crate::net::connections::entry::SERVER_IS_FULL;
-use crate::net::connections::ip_limit::{IpPermit, OverIpLimit};
-use crate::net::live::Live;
-use crate::net::shutdown::Shutdown;
-use crate::net::socket::Socket;
-use crate::protocol::channel::{self, Fault};
+use super::runtime_config::{RuntimeConfig, SubscriberConfig};
+use super::services::Services;
+use crate::auth::AuthError;
+use crate::http::{Answer, Head, HttpError, Status, Upgraded, forwarded};
+use crate::hub::Subscriptions;
+use crate::hub::queue::SendQueue;
+use crate::net::connections::{ConnectionPermit, IpPermit, OverIpLimit, PerIpLimit};
+use crate::net::{self, Shutdown};
+use crate::protocol::channel::{self, NameError};
+use crate::protocol::close_frame::CloseFrame;
 use crate::protocol::event::{self, Event};
 use crate::protocol::json::Text;
-use crate::telemetry::counters::{self, AuthFailure, CloseCode, Label, RejectReason};
-use crate::telemetry::log::Throttle;
-use crate::websocket::keepalive::Heartbeat;
-use crate::websocket::session::{self, CloseFrame, Disconnect, Session};
+use crate::protocol::limits::MAX_CHANNELS;
+use crate::telemetry::counter::Label;
+use crate::telemetry::counters;
+use crate::telemetry::labels::{AuthFailure, CloseCode, RejectReason};
+use crate::telemetry::throttle::Throttle;
+use crate::websocket::handshake::{self, HandshakeError};
+use crate::websocket::{Disconnect, Session, WebSocketPush, frame};
 
-/// Most channels on one connection.
-pub const MAX_CHANNELS: usize = 128;
-/// Stack of a thread that waits, in bytes, of which it touches about 8 KiB.
+/// Stack of a thread that waits for a subscriber, in bytes, of which it touches about 8 KiB.
 pub const STACK_SIZE: usize = 64 * 1024;
+/// Most characters of a foreign origin that are logged: it may be as long as a head.
+const LOGGED_ORIGIN: usize = 100;
 
-const TOO_MANY_CHANNELS: CloseFrame = CloseFrame {
-    code: 1008,
-    reason: "More than 128 channels",
-};
-const EMPTY_NAME: CloseFrame = CloseFrame {
-    code: 1008,
-    reason: "Channel name is empty",
-};
-const LONG_NAME: CloseFrame = CloseFrame {
-    code: 1008,
-    reason: "Channel name is over 255 bytes",
-};
-
-static REFUSED_TOKENS: Throttle = Throttle::new();
+static REJECTED_ORIGINS: Throttle = Throttle::new();
+static REJECTED_TOKENS: Throttle = Throttle::new();
 static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
+static OVER_IP_LIMIT: Throttle = Throttle::new();
 
-/// What every subscriber is served with.
-#[derive(Clone)]
-pub struct Terms {
-    /// Checks the tokens that are shown, by the secrets of that moment.
-    pub verifier: Live<Verifier>,
-    /// Where seats are taken.
-    pub registry: Hub,
-    /// Pings them.
-    pub heartbeat: Heartbeat,
-    /// What may wait for one subscriber, in bytes.
-    pub queue: usize,
-    /// What may wait for all of them.
-    pub queue_total: QueueBudget,
-    /// From the upgrade to the first good token.
-    pub auth_timeout: Duration,
-    /// The time limits after that.
-    pub limits: session::Limits,
-    /// Ends every session.
-    pub stop: Shutdown,
+/// A subscriber whose handshake is accepted, and whose session has not begun.
+pub struct Subscriber {
+    queue: SendQueue,
+    subscriptions: Subscriptions,
+    close: CloseCounter,
+    config: SubscriberConfig,
+    /// For the verifier that is in force when a token is shown.
+    runtime: Arc<ArcSwap<RuntimeConfig>>,
+    shutdown: Shutdown,
 }
 
-/// A connection with its part in the counts.
-pub struct Visitor {
-    /// Its TCP connection.
-    pub socket: Socket,
-    /// Counts it as open.
-    pub slot: ConnectionPermit,
-    /// Where it comes from.
-    pub peer: IpAddr,
-    /// Counts it towards what its address may have.
-    pub stay: Result<IpPermit, OverIpLimit>,
-}
-
-/// Serves a subscriber from its accepted handshake on; returns when another thread does.
-pub fn serve(
-    mut conversation: Connection,
-    accepted: Response,
+/// Answers a handshake. Nothing is evicted for one that is rejected for another reason.
+pub fn answer(
     head: &Head,
-    visitor: Visitor,
-    terms: &Terms,
-) {
-    let Ok(outbox) = SendQueue::new(
-        visitor.socket.clone(),
-        terms.queue,
-        terms.queue_total.clone(),
-    ) else {
-        counters::REJECTIONS.add_one(RejectReason::NoDescriptors);
-        counters::HTTP_REQUESTS.add_one(503.into());
-        conversation.refuse(HttpError::new(503, "no file descriptors left; try again"));
+    connection: &mut net::Connection,
+    services: &Services,
+    config: &RuntimeConfig,
+) -> Answer<Subscriber> {
+    let accepted = match handshake::accept(head, config.origins.as_ref()) {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            counters::REJECTIONS.add_one(error.label());
+            log_origin(&error);
+            return Answer::Respond(error.into());
+        }
+    };
+    if services.shutdown.is_triggered() {
+        return reject(RejectReason::Draining, "the server is restarting");
+    }
+    let ip_permit = match acquire_ip_permit(head, connection, &config.per_ip) {
+        Ok(ip_permit) => ip_permit,
+        Err(over_limit) => {
+            log_over_ip_limit(over_limit);
+            return Answer::Respond(over_ip_limit(over_limit).into());
+        }
+    };
+    if !services.connections.evict_for_upgrade() {
+        return reject(RejectReason::Full, "the server is full; try again later");
+    }
+    if let Some(ip_permit) = ip_permit {
+        connection.ip_permit = ip_permit;
+    }
+    match Subscriber::connect(connection, services, config.subscriber.clone()) {
+        Some(subscriber) => Answer::Upgrade(accepted, subscriber),
+        None => {
+            counters::REJECTIONS.add_one(RejectReason::NoDescriptors);
+            let message = "no file descriptors left; try again";
+            Answer::Reject(HttpError::new(Status::Unavailable, message))
+        }
+    }
+}
+
+fn reject(reason: RejectReason, message: &str) -> Answer<Subscriber> {
+    counters::REJECTIONS.add_one(reason);
+    Answer::Respond(HttpError::new(Status::Unavailable, message).into())
+}
+
+/// Counts a client behind a trusted proxy towards the limit of its own address, which the proxy
+/// gives. Every other connection counts since it was accepted.
+fn acquire_ip_permit(
+    head: &Head,
+    connection: &net::Connection,
+    per_ip: &PerIpLimit,
+) -> Result<Option<IpPermit>, OverIpLimit> {
+    if !per_ip.is_trusted(connection.peer) {
+        return Ok(None);
+    }
+    let client = forwarded::client(head, |address| per_ip.is_trusted(address));
+    let permit = client.map(|client| per_ip.acquire(client)).transpose()?;
+    Ok(permit.filter(IpPermit::is_counted))
+}
+
+/// The error for a connection over the limit of its IP address.
+pub fn over_ip_limit(over_limit: OverIpLimit) -> HttpError {
+    HttpError::new(Status::Unavailable, over_limit.to_string())
+}
+
+/// Counts and logs a connection over the limit of its IP address.
+pub fn log_over_ip_limit(over_limit: OverIpLimit) {
+    counters::REJECTIONS.add_one(RejectReason::PerAddress);
+    if let Some(suppressed) = OVER_IP_LIMIT.pass() {
+        warn!("connection refused reason=\"{over_limit}\" suppressed={suppressed}");
+    }
+}
+
+/// Logs the page that was rejected. Its text is the client's, so it is cut and escaped.
+fn log_origin(error: &HandshakeError) {
+    let HandshakeError::Origin(origin) = error else {
         return;
     };
-    // Before the answer: who has it is counted.
-    let seat = terms.registry.seat(outbox.clone());
-    let close = Close(CloseCode::NONE);
-    let slot = visitor.slot.of_subscriber(outbox.clone());
-    counters::HTTP_REQUESTS.add_one(101.into());
-    let Ok(early) = conversation.upgrade(accepted, head) else {
-        return;
+    if let Some(suppressed) = REJECTED_ORIGINS.pass() {
+        let origin: String = origin.chars().take(LOGGED_ORIGIN).collect();
+        warn!(
+            "subscriber refused status=403 origin={origin:?} \
+             reason=\"not in BIFROST_ALLOWED_ORIGINS\" suppressed={suppressed}"
+        );
+    }
+}
+
+impl Subscriber {
+    /// Connects a subscriber to the hub, before its handshake is answered: a client that has the
+    /// response is counted. None when descriptors have run out.
+    fn connect(
+        connection: &mut net::Connection,
+        services: &Services,
+        config: SubscriberConfig,
+    ) -> Option<Subscriber> {
+        let budget = services.queue_budget.clone();
+        let queue = SendQueue::new(connection.socket.clone(), config.queue, budget).ok()?;
+        let subscriptions = services.hub.connect(queue.clone(), frame::append_message);
+        connection.permit.upgrade(WebSocketPush::new(queue.clone()));
+        Some(Subscriber {
+            queue,
+            subscriptions,
+            close: CloseCounter(CloseCode::NONE),
+            config,
+            runtime: services.config.clone(),
+            shutdown: services.shutdown.clone(),
+        })
+    }
+}
+
+/// Serves a subscriber whose handshake was answered; returns when another thread does.
+pub fn serve(upgraded: Upgraded<Subscriber>) {
+    let Upgraded {
+        connection,
+        early,
+        upgrade: subscriber,
+    } = upgraded;
+    let Subscriber { queue, config, .. } = subscriber;
+    let id = connection.id();
+    connection.permit.await_token();
+    config.heartbeat.add(id);
+    let limits = config.session;
+    let session = Session::new(
+        connection.socket,
+        queue.clone(),
+        early,
+        limits,
+        subscriber.shutdown,
+    );
+    let mut subscription = Subscription {
+        id,
+        session,
+        close: subscriber.close,
+        subscriptions: subscriber.subscriptions,
+        queue,
+        runtime: subscriber.runtime,
+        max_queue: config.queue,
+        permit: connection.permit,
+        _ip_permit: connection.ip_permit,
     };
-    slot.await_token();
-    terms.heartbeat.enlist(slot.id());
-    let (socket, stop) = (visitor.socket, terms.stop.clone());
-    let mut subscriber = Subscriber {
-        id: slot.id(),
-        session: Session::new(socket, outbox.clone(), early, terms.limits, stop),
-        close,
-        seat,
-        outbox,
-        verifier: terms.verifier.clone(),
-        queue: terms.queue,
-        slot,
-        _stay: visitor.stay,
-    };
-    debug!("subscribing conn={}", subscriber.id);
-    match subscriber.authenticate(Instant::now() + terms.auth_timeout) {
-        Ok(()) => subscriber.move_to_a_fresh_thread(),
-        Err(ending) => subscriber.end(ending),
+    debug!("subscribing conn={id}");
+    match subscription.authenticate(Instant::now() + config.auth_timeout) {
+        Ok(()) => subscription.move_to_fresh_thread(),
+        Err(reason) => subscription.end(reason),
     }
 }
 
 /// An open WebSocket connection.
-struct Subscriber {
+struct Subscription {
     id: u64,
     session: Session,
-    close: Close,
-    seat: Subscriptions,
-    outbox: SendQueue,
-    verifier: Live<Verifier>,
-    queue: usize,
-    slot: ConnectionPermit,
-    _stay: Result<IpPermit, OverIpLimit>,
+    close: CloseCounter,
+    subscriptions: Subscriptions,
+    queue: SendQueue,
+    runtime: Arc<ArcSwap<RuntimeConfig>>,
+    /// Most bytes that wait in its send queue.
+    max_queue: usize,
+    permit: ConnectionPermit,
+    _ip_permit: IpPermit,
 }
 
-/// The code under which a connection is counted when it ends, on whichever path.
-struct Close(CloseCode);
+/// Counts the close code of a connection when it ends, on every path.
+struct CloseCounter(CloseCode);
 
-impl Drop for Close {
+impl Drop for CloseCounter {
     fn drop(&mut self) {
         counters::CLOSES.add_one(self.0);
     }
@@ -156,87 +228,87 @@ impl Drop for Close {
 
 /// What a message did.
 #[derive(PartialEq)]
-enum Step {
+enum Handled {
+    /// It showed a valid token.
     Authenticated,
+    /// It was answered or ignored.
     Answered,
 }
 
-impl Subscriber {
-    /// Waits for the first good token. Pings are answered, but don't extend the time.
+impl Subscription {
+    /// Waits for the first valid token. Other messages are answered, and don't extend the time.
     fn authenticate(&mut self, deadline: Instant) -> Result<(), Disconnect> {
         loop {
             let text = self.session.next(Some(deadline))?;
-            if self.react(&text)? == Step::Authenticated {
+            if self.handle(&text)? == Handled::Authenticated {
                 return Ok(());
             }
         }
     }
 
-    /// Goes on where the stack is untouched; here, if no thread can be had.
-    fn move_to_a_fresh_thread(self) {
+    /// Goes on in a thread whose stack is untouched; in this one, if none can be started.
+    fn move_to_fresh_thread(self) {
         let handed_over = Arc::new(Mutex::new(Some(self)));
         let taken = handed_over.clone();
-        let listen = move || {
-            let subscriber = taken.lock().take();
+        let run = move || {
+            let subscription = taken.lock().take();
             drop(taken);
-            if let Some(subscriber) = subscriber {
-                subscriber.listen();
+            if let Some(subscription) = subscription {
+                subscription.run();
             }
         };
-        if thread::Builder::new()
-            .stack_size(STACK_SIZE)
-            .spawn(listen)
-            .is_err()
-        {
-            let refused = handed_over.lock().take();
-            if let Some(subscriber) = refused {
-                subscriber.listen();
+        let started = thread::Builder::new().stack_size(STACK_SIZE).spawn(run);
+        if started.is_err() {
+            let kept = handed_over.lock().take();
+            if let Some(subscription) = kept {
+                subscription.run();
             }
         }
     }
 
-    /// Serves the client for as long as it stays: hours, most of them asleep.
-    fn listen(mut self) {
+    /// Handles the client's messages until the connection ends. Asleep for most of the time.
+    fn run(mut self) {
         loop {
-            let step = self.session.next(None).and_then(|text| self.react(&text));
-            if let Err(ending) = step {
-                return self.end(ending);
+            let handled = self.session.next(None).and_then(|text| self.handle(&text));
+            if let Err(reason) = handled {
+                return self.end(reason);
             }
         }
     }
 
-    fn react(&mut self, text: &str) -> Result<Step, Disconnect> {
+    fn handle(&mut self, text: &str) -> Result<Handled, Disconnect> {
         let event = Event::parse(text);
-        counters::CLIENT_MESSAGES.add_one(event.kind());
+        counters::CLIENT_MESSAGES.add_one(event.label());
         let answer = match event {
             Event::Authenticate(token) => {
-                self.admit(token)?;
-                return Ok(Step::Authenticated);
+                self.subscribe(token)?;
+                return Ok(Handled::Authenticated);
             }
-            Event::Ping => event::pong(),
-            Event::Other => return Ok(Step::Answered),
-            Event::Malformed(reason) => event::error(reason),
+            Event::Ping => frame::text(event::PONG),
+            Event::Other => return Ok(Handled::Answered),
+            Event::Malformed(reason) => frame::text(&event::error(reason)),
         };
-        let _ = self.outbox.push(&answer); // refused: the session sees why, and ends
-        Ok(Step::Answered)
+        let _ = self.queue.push(&answer); // rejected: the session sees why, and ends
+        Ok(Handled::Answered)
     }
 
-    /// Subscribes to what a token lists, or to nothing of it.
-    fn admit(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Disconnect> {
-        let token = token.ok_or_else(|| reject(TokenError::Malformed))?;
-        let verified = self.verifier.now().verify(&token).map_err(reject)?;
-        let claims = verified.claims(SystemTime::now()).map_err(reject)?;
+    /// Subscribes to all channels that a token lists, or to none of them.
+    fn subscribe(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Disconnect> {
+        let token = token.ok_or_else(|| unauthorized(AuthError::Malformed))?;
+        let verified = self.runtime.load().verifier.verify(&token);
+        let verified = verified.map_err(unauthorized)?;
+        let claims = verified.claims(SystemTime::now()).map_err(unauthorized)?;
         let listed = claims
             .channels
             .map(|raw| serde_json::from_str::<Vec<Text>>(raw.get()));
         let Some(Ok(listed)) = listed else {
-            return Err(reject(AuthFailure::Channels));
+            return Err(not_authorized(AuthFailure::Channels));
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
         self.check(&names).map_err(Disconnect::Rejected)?;
-        // Before the client hears of it: from then on it does not make room for others.
-        if !self.slot.confirm() {
-            return Err(Disconnect::Gone); // it did so just now
+        // Before the client learns of it: from then on, it is not evicted for others.
+        if !self.permit.subscribe() {
+            return Err(Disconnect::Gone); // it was evicted just now
         }
         self.join(&names);
         Ok(())
@@ -244,74 +316,83 @@ impl Subscriber {
 
     fn check(&self, names: &[&str]) -> Result<(), CloseFrame> {
         for name in names {
-            channel::check(name).map_err(|fault| match fault {
-                Fault::Empty => EMPTY_NAME,
-                Fault::TooLong => LONG_NAME,
+            channel::check(name).map_err(|error| match error {
+                NameError::Empty => CloseFrame::EmptyChannelName,
+                NameError::TooLong => CloseFrame::LongChannelName,
             })?;
         }
-        let fresh: HashSet<_> = names.iter().filter(|name| !self.seat.holds(name)).collect();
-        match fresh.len() + self.seat.held() <= MAX_CHANNELS {
-            true => Ok(()),
-            false => Err(TOO_MANY_CHANNELS),
+        let is_new = |name: &&&str| !self.subscriptions.contains(name);
+        let new: HashSet<_> = names.iter().filter(is_new).collect();
+        if new.len() + self.subscriptions.count() > MAX_CHANNELS {
+            return Err(CloseFrame::TooManyChannels);
         }
+        Ok(())
     }
 
     /// Joins in the token's order; the confirmations go out in one write if they may wait.
     fn join(&mut self, names: &[&str]) {
-        let confirmations: Vec<_> = names.iter().map(|name| event::subscribed(name)).collect();
+        let confirmations: Vec<_> = names
+            .iter()
+            .map(|name| frame::text(&event::subscribed(name)))
+            .collect();
         let size: usize = confirmations.iter().map(|frame| frame.len()).sum();
-        let is_worth_it = names.len() > 1 && size <= self.queue / 2;
-        let outbox = self.outbox.clone();
-        let _cork = is_worth_it.then(|| outbox.cork());
+        let is_worth_it = names.len() > 1 && size <= self.max_queue / 2;
+        let queue = self.queue.clone();
+        let _cork = is_worth_it.then(|| queue.cork());
         for (name, confirmation) in names.iter().zip(&confirmations) {
-            self.seat.join(name, confirmation);
+            self.subscriptions.join(name, confirmation);
         }
-        debug!("subscribed conn={} channels={}", self.id, self.seat.held());
+        let channels = self.subscriptions.count();
+        debug!("subscribed conn={} channels={channels}", self.id);
     }
 
-    fn end(self, ending: Disconnect) {
-        let Subscriber {
+    fn end(self, reason: Disconnect) {
+        let Subscription {
             id,
             session,
             mut close,
-            seat,
-            slot,
+            subscriptions,
+            permit,
             ..
         } = self;
-        record_disconnect(id, ending);
-        close.0 = match slot.is_leaving() {
-            true => CloseCode::of(Some(SERVER_IS_FULL)),
-            false => ending.close_code(),
+        record_disconnect(id, reason);
+        close.0 = if permit.is_evicted() {
+            CloseCode::of(Some(CloseFrame::ServerFull.code()))
+        } else {
+            reason.label()
         };
-        session.finish(ending);
-        drop((close, seat));
-        debug!("disconnected conn={id} ending={}", ending.name());
+        session.finish(reason);
+        drop((close, subscriptions));
+        debug!("disconnected conn={id} ending={}", reason.name());
     }
 }
 
-/// What a token that is not taken means for the connection; why is counted and logged, and
-/// never told.
-fn reject(reason: impl Into<AuthFailure>) -> Disconnect {
-    let reason = reason.into();
-    counters::AUTH_FAILURES.add_one(reason);
-    Disconnect::NotAuthorized(reason)
+fn unauthorized(error: AuthError) -> Disconnect {
+    // Without a scope is a publisher's error only; such a token is malformed here.
+    not_authorized(error.label().unwrap_or(AuthFailure::Malformed))
 }
 
-/// What an operator wants counted, and to see without asking, but not once per connection.
-fn record_disconnect(id: u64, ending: Disconnect) {
-    match ending {
+/// Counts a rejected token. The reason is logged, and the client never told.
+fn not_authorized(failure: AuthFailure) -> Disconnect {
+    counters::AUTH_FAILURES.add_one(failure);
+    Disconnect::NotAuthorized(failure)
+}
+
+/// Counts and logs the ends that an operator wants to see, each kind of line at most once a second.
+fn record_disconnect(id: u64, reason: Disconnect) {
+    match reason {
         Disconnect::AuthTimedOut => counters::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
         Disconnect::Silent => counters::SILENT_SUBSCRIBERS_CUT.add_one(),
-        Disconnect::NotAuthorized(reason) => {
-            if let Some(suppressed) = REFUSED_TOKENS.pass() {
-                let reason = reason.name();
+        Disconnect::NotAuthorized(failure) => {
+            if let Some(suppressed) = REJECTED_TOKENS.pass() {
+                let reason = failure.name();
                 info!("token refused conn={id} code=4001 reason={reason} suppressed={suppressed}");
             }
         }
         Disconnect::TooSlow | Disconnect::Stalled => {
             counters::SLOW_SUBSCRIBERS_CUT.add_one();
             if let Some(suppressed) = SLOW_SUBSCRIBERS.pass() {
-                let name = ending.name();
+                let name = reason.name();
                 warn!("slow subscriber cut conn={id} ending={name} suppressed={suppressed}");
             }
         }

@@ -9,12 +9,13 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
+use bifrost_model::hub::Message;
 use bifrost_model::hub::batch::Batcher;
 use bifrost_model::net::sync::{AtomicUsize, Mutex, Ordering};
 
-/// The most bytes of a batch of several frames.
+/// Most bytes of payload in a batch of several messages.
 const MAX_BATCH: usize = 64 * 1024;
-/// Size of a frame of which two don't fit into a batch.
+/// Size of a payload of which two don't fit into a batch.
 const LARGE: usize = 40 * 1024;
 
 /// A batcher, and the batches that it sent.
@@ -22,21 +23,23 @@ const LARGE: usize = 40 * 1024;
 struct Recorder {
     batcher: Batcher,
     in_flight: AtomicUsize,
-    batches: Mutex<Vec<Bytes>>,
+    batches: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Recorder {
-    /// Sends a frame; the count that it returns is the number of the batch, so that each differs.
-    fn send(&self, frame: &Bytes) -> usize {
-        self.batcher.send(frame, |frames| {
+    /// Sends a payload; the count that it returns is the number of the batch, so that each differs.
+    fn send(&self, payload: &Bytes) -> usize {
+        self.batcher.send(message(payload), |messages| {
             assert_eq!(
                 self.in_flight.fetch_add(1, Ordering::SeqCst),
                 0,
                 "two batches at a time"
             );
-            assert!(frames.len() <= MAX_BATCH, "a batch over the limit");
+            let payloads: Vec<_> = messages.iter().map(|one| &one.payload[..]).collect();
+            let batch = payloads.concat();
+            assert!(batch.len() <= MAX_BATCH, "a batch over the limit");
             let mut batches = self.batches.lock();
-            batches.push(frames.clone());
+            batches.push(batch);
             let count = batches.len();
             drop(batches);
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
@@ -44,17 +47,17 @@ impl Recorder {
         })
     }
 
-    /// Sends frames one after the other, and checks the batch of each.
-    fn send_all(&self, frames: &[Bytes]) {
-        for frame in frames {
-            let number = self.send(frame);
+    /// Sends payloads one after the other, and checks the batch of each.
+    fn send_all(&self, payloads: &[Bytes]) {
+        for payload in payloads {
+            let number = self.send(payload);
             let batches = self.batches.lock();
             let batch = &batches[number - 1];
-            assert!(contains(batch, frame), "the count of another batch");
+            assert!(contains(batch, payload), "the count of another batch");
         }
     }
 
-    /// Asserts that every frame went out once, those of each sender in order.
+    /// Asserts that every payload went out once, those of each sender in order.
     fn assert_sent(&self, senders: &[Vec<Bytes>]) {
         let sent = self.batches.lock().concat();
         let mut by_sender: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
@@ -63,19 +66,27 @@ impl Recorder {
         }
         let expected = senders
             .iter()
-            .map(|frames| (frames[0][0] & 0xf0, frames.concat()));
+            .map(|payloads| (payloads[0][0] & 0xf0, payloads.concat()));
         assert_eq!(by_sender, expected.collect());
     }
 }
 
-fn contains(batch: &[u8], frame: &[u8]) -> bool {
-    batch.windows(frame.len()).any(|window| window == frame)
+fn message(payload: &Bytes) -> Message {
+    Message {
+        offset: 0,
+        channel: "x".into(),
+        payload: payload.clone(),
+    }
 }
 
-/// Frames of one sender: each repeats a byte of its sender and number.
-fn frames(sender: u8, count: u8, size: usize) -> Vec<Bytes> {
-    let frame = |number| Bytes::from(vec![sender << 4 | number; size]);
-    (0..count).map(frame).collect()
+fn contains(batch: &[u8], payload: &[u8]) -> bool {
+    batch.windows(payload.len()).any(|window| window == payload)
+}
+
+/// Payloads of one sender: each repeats a byte of its sender and number.
+fn payloads(sender: u8, count: u8, size: usize) -> Vec<Bytes> {
+    let payload = |number| Bytes::from(vec![sender << 4 | number; size]);
+    (0..count).map(payload).collect()
 }
 
 /// All senders send concurrently, one of them from this thread.
@@ -84,9 +95,9 @@ fn send_concurrently(senders: Vec<Vec<Bytes>>) {
     let (first, others) = senders.split_first().unwrap();
     let threads: Vec<_> = others
         .iter()
-        .map(|frames| {
-            let (recorder, frames) = (recorder.clone(), frames.clone());
-            thread::spawn(move || recorder.send_all(&frames))
+        .map(|payloads| {
+            let (recorder, payloads) = (recorder.clone(), payloads.clone());
+            thread::spawn(move || recorder.send_all(&payloads))
         })
         .collect();
     recorder.send_all(first);
@@ -99,28 +110,32 @@ fn send_concurrently(senders: Vec<Vec<Bytes>>) {
 #[test]
 fn two_concurrent_senders_both_send_and_get_their_counts() {
     explore(Preemptions::Any, || {
-        send_concurrently(vec![frames(1, 1, 1), frames(2, 1, 1)]);
+        send_concurrently(vec![payloads(1, 1, 1), payloads(2, 1, 1)]);
     });
 }
 
 #[test]
 fn sender_during_a_batch_leads_or_follows_the_next() {
     explore(Preemptions::UpTo(3), || {
-        send_concurrently(vec![frames(1, 1, 1), frames(2, 1, 1), frames(3, 1, 1)]);
+        send_concurrently(vec![
+            payloads(1, 1, 1),
+            payloads(2, 1, 1),
+            payloads(3, 1, 1),
+        ]);
     });
 }
 
 #[test]
-fn frames_of_a_sender_keep_their_order() {
+fn messages_of_a_sender_keep_their_order() {
     explore(Preemptions::UpTo(4), || {
-        send_concurrently(vec![frames(1, 2, 1), frames(2, 2, 1)]);
+        send_concurrently(vec![payloads(1, 2, 1), payloads(2, 2, 1)]);
     });
 }
 
 #[test]
-fn frame_that_does_not_fit_waits_for_the_next_batch() {
+fn message_that_does_not_fit_waits_for_the_next_batch() {
     explore(Preemptions::UpTo(2), || {
-        let large = |sender| frames(sender, 1, LARGE);
+        let large = |sender| payloads(sender, 1, LARGE);
         send_concurrently(vec![large(1), large(2), large(3)]);
     });
 }
@@ -134,12 +149,12 @@ fn waiting_batch_is_not_overtaken() {
         let recorder = Arc::new(Recorder::default());
         let senders = [1, 2].map(|sender| {
             let recorder = recorder.clone();
-            thread::spawn(move || recorder.send_all(&frames(sender, 1, 1)))
+            thread::spawn(move || recorder.send_all(&payloads(sender, 1, 1)))
         });
         // Only the `Debug` output of a batcher shows whether a batch waits.
         let description = format!("{:?}", recorder.batcher);
         let is_waiting = description.contains("Some(Batch");
-        let number = recorder.send(&frames(3, 1, 1)[0]);
+        let number = recorder.send(&payloads(3, 1, 1)[0]);
         if is_waiting {
             SAW_WAITING_BATCH.store(true, Ordering::SeqCst);
             let sent = recorder.batches.lock()[..number].concat();
@@ -153,29 +168,34 @@ fn waiting_batch_is_not_overtaken() {
     assert!(SAW_WAITING_BATCH.load(Ordering::SeqCst), "no batch waited");
 }
 
-/// One of the senders panics while it sends; the frames that follow it in the batch fail too.
+/// One of the senders panics while it sends; the messages that follow it in the batch fail too.
 fn panic_beside(others: &[u8]) {
     let recorder = Arc::new(Recorder::default());
     let threads: Vec<_> = others
         .iter()
         .map(|sender| {
-            let (recorder, frame) = (recorder.clone(), frames(*sender, 1, 1).remove(0));
-            thread::spawn(move || (frame.clone(), recorder.send(&frame)))
+            let (recorder, payload) = (recorder.clone(), payloads(*sender, 1, 1).remove(0));
+            thread::spawn(move || (payload.clone(), recorder.send(&payload)))
         })
         .collect();
     let failing = || {
-        recorder.batcher.send(&Bytes::from_static(b"x"), |_| {
-            resume_unwind(Box::new("on purpose"))
-        })
+        let failing = message(&Bytes::from_static(b"x"));
+        recorder
+            .batcher
+            .send(failing, |_| resume_unwind(Box::new("on purpose")))
     };
     let _ = catch_unwind(AssertUnwindSafe(failing)); // does not panic where another sender leads its batch
     for thread in threads {
-        let (frame, number) = thread.join().unwrap();
+        let (payload, number) = thread.join().unwrap();
         let sent = recorder.batches.lock().concat();
-        assert_eq!(number > 0, contains(&sent, &frame), "{number} of {sent:x?}");
+        assert_eq!(
+            number > 0,
+            contains(&sent, &payload),
+            "{number} of {sent:x?}"
+        );
     }
     assert_eq!(
-        recorder.send(&frames(9, 1, 1)[0]),
+        recorder.send(&payloads(9, 1, 1)[0]),
         recorder.batches.lock().len()
     );
 }
@@ -198,14 +218,14 @@ mod many {
     #[test]
     fn four_senders_lose_duplicate_and_reorder_nothing() {
         explore_many(10_000, || {
-            send_concurrently((1..5).map(|sender| frames(sender, 4, 1)).collect())
+            send_concurrently((1..5).map(|sender| payloads(sender, 4, 1)).collect())
         });
     }
 
     #[test]
-    fn large_frames_of_four_senders_wait_for_the_next_batch() {
+    fn large_messages_of_four_senders_wait_for_the_next_batch() {
         explore_many(500, || {
-            send_concurrently((1..5).map(|sender| frames(sender, 2, LARGE)).collect());
+            send_concurrently((1..5).map(|sender| payloads(sender, 2, LARGE)).collect());
         });
     }
 }

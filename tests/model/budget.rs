@@ -18,7 +18,7 @@ const BASELINE: u64 = 9;
 fn pair(budget: &QueueBudget, room: usize, limit: usize) -> (SendQueue, Peer) {
     let (socket, peer) = connect(room);
     let queue = SendQueue::new(socket.clone(), limit, budget.clone()).unwrap();
-    socket.belongs_to(queue.bell());
+    socket.belongs_to(queue.waker());
     (queue, peer)
 }
 
@@ -122,7 +122,7 @@ mod many {
     /// The bytes in the queues that are open; the owners of all others must have been woken.
     fn counted(all: &[(&SendQueue, u64)]) -> u64 {
         let open = all.iter().filter(|(queue, _)| {
-            assert!(queue.bell().is_rung(), "the owner was not woken");
+            assert!(queue.waker().is_woken(), "the owner was not woken");
             queue.state() == QueueState::Open
         });
         open.map(|(_, bytes)| bytes).sum()

@@ -1,12 +1,17 @@
 //! Scenarios of the hub: a subscriber receives every broadcast after its confirmation, all receive
 //! them in the same order, and the counts end exact.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::hub::queue::{QueueBudget, SendQueue};
-use bifrost_model::hub::{Hub, Stats, Subscriptions};
+use bifrost_model::hub::{Hub, Message, Stats, Subscriptions};
 use bifrost_model::net::socket::{Peer, connect};
+
+/// The form in which the subscribers' transport sends messages.
+fn plain(message: &Message, into: &mut BytesMut) {
+    into.extend_from_slice(&message.payload);
+}
 
 /// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
@@ -14,7 +19,7 @@ const WIDE: usize = 1_000;
 fn connect_subscriber(hub: &Hub) -> (Subscriptions, Peer) {
     let (socket, peer) = connect(WIDE);
     let queue = SendQueue::new(socket, WIDE, QueueBudget::new(WIDE)).unwrap();
-    (hub.seat(queue), peer)
+    (hub.connect(queue, plain), peer)
 }
 
 /// Connects a subscriber that joins a channel, with `.` as the confirmation.
@@ -25,7 +30,7 @@ fn join(hub: &Hub, channel: &str) -> (Subscriptions, Peer) {
 }
 
 fn broadcast(hub: &Hub, channel: &str, text: &'static str) -> usize {
-    hub.broadcast(channel, &Bytes::from_static(text.as_bytes()))
+    hub.broadcast(channel, Bytes::from_static(text.as_bytes()))
 }
 
 /// Starts a thread that uses the hub.

@@ -19,7 +19,7 @@ const NARROW: usize = 3;
 fn pair(room: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
     let queue = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE)).unwrap();
-    socket.belongs_to(queue.bell());
+    socket.belongs_to(queue.waker());
     (queue, socket, peer)
 }
 
@@ -59,7 +59,7 @@ fn assert_received(peer: &Peer, senders: &[&[&[u8]]]) {
 
 /// Asserts the end of a scenario in which the owner had nothing to do.
 fn assert_idle(queue: &SendQueue) {
-    assert!(!queue.bell().is_rung());
+    assert!(!queue.waker().is_woken());
     assert!(queue.is_empty());
     assert_eq!(queue.state(), QueueState::Open);
     assert_eq!(queue.stalled_since(), None);
@@ -68,12 +68,12 @@ fn assert_idle(queue: &SendQueue) {
 /// One iteration of a session: sleeps, clears the wake-up, writes. False when it is to end.
 fn iterate(queue: &SendQueue, socket: &Socket) -> bool {
     let interest = match queue.stalled_since() {
-        Some(_) => Interest::BellAndRoom,
-        None => Interest::Bell,
+        Some(_) => Interest::WakerAndRoom,
+        None => Interest::Waker,
     };
-    let woken = sleep(socket, queue.bell(), interest);
-    if woken.is_rung {
-        queue.answer_bell();
+    let woken = sleep(socket, queue.waker(), interest);
+    if woken.is_woken {
+        queue.clear_waker();
     }
     if woken.can_write {
         queue.resume();
@@ -83,8 +83,8 @@ fn iterate(queue: &SendQueue, socket: &Socket) -> bool {
 
 /// Does what the owner does after a wake-up, until it would sleep.
 fn settle(queue: &SendQueue, socket: &Socket, peer: &Peer) {
-    if queue.bell().is_rung() {
-        queue.answer_bell();
+    if queue.waker().is_woken() {
+        queue.clear_waker();
         while queue.stalled_since().is_some() {
             peer.read();
             iterate(queue, socket);
@@ -149,7 +149,7 @@ fn push_during_a_resume_is_not_left_behind() {
     explore(Preemptions::Any, || {
         let (queue, socket, peer) = pair(NARROW);
         push(&queue, &[b"a1", b"a2"]); // a partial frame is left
-        queue.answer_bell();
+        queue.clear_waker();
         peer.read();
         let other = pusher(&queue, &[b"b1"]);
         queue.resume();
@@ -204,7 +204,7 @@ fn run_session(room: usize, pushers: &[&'static [&'static [u8]]]) {
     for thread in threads {
         thread.join().unwrap();
     }
-    queue.bell().end();
+    queue.waker().end();
     owner.join().unwrap();
     assert_received(&peer, pushers);
     assert!(queue.is_empty());

@@ -19,7 +19,7 @@ type Frame = &'static [u8];
 fn pair(room: usize, limit: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
     let queue = SendQueue::new(socket.clone(), limit, QueueBudget::new(WIDE)).unwrap();
-    socket.belongs_to(queue.bell());
+    socket.belongs_to(queue.waker());
     (queue, socket, peer)
 }
 
@@ -42,8 +42,8 @@ fn close(queue: &SendQueue, last: Frame, backlog: Backlog) {
 fn flush(queue: &SendQueue, socket: &Socket, peer: &Peer) {
     while !queue.is_empty() {
         peer.read();
-        sleep(socket, queue.bell(), Interest::BellAndRoom);
-        queue.answer_bell();
+        sleep(socket, queue.waker(), Interest::WakerAndRoom);
+        queue.clear_waker();
         queue.resume();
         thread::yield_now(); // to a push that has counted its bytes but not queued them yet
     }
@@ -126,14 +126,14 @@ fn overflow(limit: usize, expected: usize) {
     let (queue, socket, peer) = pair(2, limit);
     assert_eq!(push(&queue, b"a1"), Push::Accepted); // fills the socket
     assert_eq!(push(&queue, b"a2"), Push::Accepted); // is queued
-    queue.answer_bell();
+    queue.clear_waker();
     let other = pusher(&queue, &[b"b1"]);
     let mut accepted = usize::from(push(&queue, b"c1") == Push::Accepted);
     accepted += other.join().unwrap().len();
     assert_eq!(accepted, expected);
     assert_eq!(queue.state(), QueueState::Overflowed);
-    assert!(queue.bell().is_rung(), "the owner was not woken");
-    queue.answer_bell();
+    assert!(queue.waker().is_woken(), "the owner was not woken");
+    queue.clear_waker();
     close(&queue, LAST, Backlog::Drop);
     flush(&queue, &socket, &peer);
     assert_eq!(received(&peer), [b"a1", b"a2", LAST]);
@@ -173,13 +173,13 @@ fn overflow_during_a_resume_leaves_no_byte_counted() {
         let (queue, socket, peer) = pair(2, 4);
         assert_eq!(push(&queue, b"a1"), Push::Accepted);
         assert_eq!(push(&queue, b"a2"), Push::Accepted);
-        queue.answer_bell();
+        queue.clear_waker();
         peer.read();
         let other = pusher(&queue, &[b"b1", b"b2"]);
         queue.resume();
         let accepted = other.join().unwrap();
         if queue.state() == QueueState::Overflowed {
-            assert!(queue.bell().is_rung(), "the owner was not woken");
+            assert!(queue.waker().is_woken(), "the owner was not woken");
             close(&queue, LAST, Backlog::Drop);
         } else {
             assert_eq!(accepted, [b"b1", b"b2"]);
@@ -204,7 +204,7 @@ fn is_start_of(frames: &[Vec<u8>], accepted: &[Frame]) -> bool {
 /// Asserts the end of a scenario whose peer is gone, which the owner has noticed.
 fn assert_broken(queue: &SendQueue) {
     assert_eq!(queue.state(), QueueState::Broken);
-    assert!(queue.bell().is_rung(), "the owner was not woken");
+    assert!(queue.waker().is_woken(), "the owner was not woken");
     assert!(queue.is_empty());
     assert_eq!(queue.stalled_since(), None);
     assert_eq!(push(queue, b"no"), Push::Rejected);
@@ -231,7 +231,7 @@ fn resume_after_a_reset_drops_what_others_push() {
         for frame in [b"a1", b"a2", b"a3"] {
             assert_eq!(push(&queue, frame), Push::Accepted);
         }
-        queue.answer_bell();
+        queue.clear_waker();
         peer.reset();
         let other = pusher(&queue, &[b"b1"]);
         queue.resume();
@@ -268,12 +268,12 @@ mod many {
     fn session(queue: &SendQueue, socket: &Socket, peer: &Peer) {
         while queue.state() == QueueState::Open {
             let interest = match queue.stalled_since() {
-                Some(_) => Interest::BellAndRoom,
-                None => Interest::Bell,
+                Some(_) => Interest::WakerAndRoom,
+                None => Interest::Waker,
             };
-            let woken = sleep(socket, queue.bell(), interest);
-            if woken.is_rung {
-                queue.answer_bell();
+            let woken = sleep(socket, queue.waker(), interest);
+            if woken.is_woken {
+                queue.clear_waker();
             }
             if woken.can_write {
                 queue.resume();
@@ -299,7 +299,7 @@ mod many {
                 pusher(&queue, &[b"b1", b"b2", b"b3"]),
             ];
             let shutdown = {
-                let waker = queue.bell().clone();
+                let waker = queue.waker().clone();
                 thread::spawn(move || waker.end())
             };
             session(&queue, &socket, &peer);

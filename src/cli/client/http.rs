@@ -182,7 +182,7 @@ fn receive_body(
             }
             Framing::Chunked => {
                 let whole = chunked.advance(&mut input, &mut body, MAX_BODY);
-                if whole.map_err(|refusal| Trouble::Foreign(refusal.sentence))? {
+                if whole.map_err(|refusal| Trouble::Foreign(refusal.message))? {
                     return Ok(body);
                 }
             }

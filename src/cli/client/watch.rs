@@ -7,8 +7,8 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags};
 
 use super::Ended;
-use crate::net::shutdown::Shutdown;
-use crate::net::socket::{self, Wait};
+use crate::net::Shutdown;
+use crate::net::poll::{self, Wait};
 
 /// Looks out while something else is waited for.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Watch {
             PollFd::new(&stdout, PollFlags::empty()),
         ];
         fds.extend(fd);
-        let woken = socket::wait(&mut fds, Some(deadline))
+        let woken = poll::wait(&mut fds, Some(deadline))
             .map_err(|error| Ended::Lost(format!("can't wait: {error}")))?;
         match fds[..2].iter().all(|fd| fd.revents().is_empty()) {
             true => Ok(woken),

@@ -13,7 +13,7 @@ use crate::auth;
 use crate::cli::client::{Ended, Subscription, Url, Watch};
 use crate::cli::{Credentials, Form, Listen};
 use crate::config::{Keys, Variables};
-use crate::net::shutdown::Shutdown;
+use crate::net::Shutdown;
 
 /// How long a token is good that is shown at once: clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -221,7 +221,7 @@ fn channels_of(token: &str) -> Option<Vec<String>> {
     struct Claims {
         channels: Vec<String>,
     }
-    let claims = token.split('.').nth(1).and_then(auth::part)?;
+    let claims = token.split('.').nth(1).and_then(auth::decode_part)?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
     Some(claims.channels)
 }

@@ -16,6 +16,7 @@ mod man;
 mod outcome;
 mod output;
 mod secret;
+mod serve;
 mod token;
 mod unit;
 
@@ -28,6 +29,7 @@ pub use listen::run as listen;
 pub use man::run as man;
 pub use outcome::{Failure, Status};
 pub use output::{note, print};
-pub use secret::{random as random_secret, run as secret};
+pub use secret::run as secret;
+pub use serve::{demo, serve};
 pub use token::run as token;
 pub use unit::run as unit;

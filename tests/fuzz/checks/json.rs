@@ -97,5 +97,5 @@ pub fn is_too_deep(text: &str) -> bool {
         }
         deepest = deepest.max(depth);
     }
-    deepest > bifrost::protocol::json::MAX_DEPTH as i64
+    deepest > bifrost::protocol::limits::MAX_JSON_DEPTH as i64
 }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::subscribe::MAX_CHANNELS;
-use crate::auth::publish_scope::Grant;
-use crate::http::MAX_HEAD;
+use crate::auth::PublishScope;
 use crate::protocol::channel;
 use crate::protocol::json::Text;
+use crate::protocol::limits::MAX_CHANNELS;
+use crate::protocol::limits::MAX_HEAD;
 
 /// Longest message of a subscriber, which a token to subscribe has to fit in, in bytes.
 const MAX_SHOWN: usize = 64 * 1024;
@@ -130,7 +130,7 @@ fn is_no_object(message: &RawValue) -> Option<String> {
 }
 
 fn publisher(raw: &RawValue, size: Size) -> Use {
-    let grant = match Grant::read(Some(raw)) {
+    let grant = match PublishScope::read(Some(raw)) {
         Ok(grant) => grant,
         Err(fault) => {
             return Use {

@@ -11,8 +11,9 @@ use super::content::{self, Claims, Size, Use};
 use super::form::{self, Parts};
 use super::signature::{self, Signature};
 use super::times;
-use crate::auth::{Algorithm, Jose, Secret, Verifier};
+use crate::auth::{Algorithm, JoseHeader, Secret, Verifier};
 use crate::protocol::json;
+use crate::protocol::limits::MAX_JSON_DEPTH;
 
 /// Most that is shown of what is not JSON, in characters.
 const EXCERPT: usize = 200;
@@ -108,11 +109,11 @@ impl Report {
 
     /// The algorithm that the header names, if it is one of ours and nothing else is asked.
     fn look_at_header(&mut self, header: &[u8], judge: &Judge) -> Option<Algorithm> {
-        let limit = json::MAX_DEPTH;
+        let limit = MAX_JSON_DEPTH;
         let parsed = match (json::is_object(header), json::is_too_deep(header)) {
             (_, true) => Err(format!("the header is nested over {limit} levels deep")),
             (false, _) => Err("the header is no JSON object".into()),
-            (true, false) => serde_json::from_slice::<Jose>(header)
+            (true, false) => serde_json::from_slice::<JoseHeader>(header)
                 .map_err(|error| format!("the header is no JSON object with an alg: {error}")),
         };
         let jose = self.keep(parsed)?;
@@ -157,8 +158,8 @@ impl Report {
     }
 
     fn look_at_claims(&mut self, text: &[u8], size: Size, judge: &Judge) {
-        if json::depth(text) > json::MAX_DEPTH {
-            let limit = json::MAX_DEPTH;
+        if json::depth(text) > MAX_JSON_DEPTH {
+            let limit = MAX_JSON_DEPTH;
             self.refusals
                 .push(format!("the claims are nested over {limit} levels deep"));
         }
@@ -222,7 +223,7 @@ impl Report {
 
 /// JSON on many lines; of what is not JSON, the beginning.
 fn shown(text: &[u8]) -> String {
-    let is_shallow = json::depth(text) <= json::MAX_DEPTH;
+    let is_shallow = json::depth(text) <= MAX_JSON_DEPTH;
     match std::str::from_utf8(text) {
         Ok(text) if is_shallow && serde_json::from_str::<IgnoredAny>(text).is_ok() => {
             json::pretty(text)

@@ -1,23 +1,21 @@
-//! The text format that Prometheus reads, version 0.0.4: families of samples, each with what it
-//! means and of which kind it is.
+//! The text format that Prometheus reads, version 0.0.4: metrics with their help and type.
 //!
-//! A leaf that knows the form and none of the metrics. There is little to it: the crates that
-//! write it either write its successor, or bring a registry that would count everything twice.
+//! It knows the format and none of the metrics. Our own, since the crates for it either write
+//! the successor (OpenMetrics), or bring a registry that would count everything twice.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use crate::telemetry::counters::Label;
-use crate::telemetry::counters::{CounterVec, Observed};
+use super::counter::{CounterVec, Label, Observed};
 
-/// What the answer has to be declared as.
+/// The `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A page of metrics.
 #[derive(Debug, Default)]
 pub struct Page(String);
 
-/// How a metric behaves.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Counter,
@@ -25,7 +23,7 @@ enum Kind {
     Histogram,
 }
 
-/// The value of a sample. Nothing here needs a float, so nothing is rounded.
+/// The value of a sample. None of ours needs a float, so none is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     /// A count.
@@ -73,39 +71,39 @@ impl Display for Value {
 }
 
 impl Page {
-    /// A number that only grows.
+    /// Adds a counter.
     pub fn counter(&mut self, name: &str, help: &str, value: impl Into<Value>) {
         self.head(name, help, Kind::Counter);
         self.sample(name, &[], value.into());
     }
 
-    /// A number for each value of a label.
+    /// Adds a counter for each value of a label.
     pub fn counter_vec<L: Label, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
         label: &str,
-        tally: &CounterVec<L, N>,
+        counters: &CounterVec<L, N>,
     ) {
         self.head(name, help, Kind::Counter);
-        for (value, total) in tally.totals() {
+        for (value, total) in counters.totals() {
             self.sample(name, &[(label, value)], total.into());
         }
     }
 
-    /// A number that goes up and down.
+    /// Adds a gauge, which goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Into<Value>) {
         self.head(name, help, Kind::Gauge);
         self.sample(name, &[], value.into());
     }
 
-    /// What is always 1, for the sake of its label.
+    /// Adds a gauge that is always 1, for the sake of its label.
     pub fn info(&mut self, name: &str, help: &str, label: &str, value: &str) {
         self.head(name, help, Kind::Gauge);
         self.sample(name, &[(label, value)], Value::Whole(1));
     }
 
-    /// Durations by size.
+    /// Adds a histogram of durations.
     pub fn histogram(&mut self, name: &str, help: &str, observed: &Observed) {
         self.head(name, help, Kind::Histogram);
         let bucket = format!("{name}_bucket");
@@ -118,7 +116,7 @@ impl Page {
         self.sample(&format!("{name}_count"), &[], observed.count.into());
     }
 
-    /// The page as it is sent.
+    /// The page as text.
     pub fn into_text(self) -> String {
         self.0
     }
@@ -139,18 +137,19 @@ impl Page {
             .iter()
             .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
             .collect();
-        match labels.is_empty() {
-            true => self.line(format_args!("{name} {value}")),
-            false => self.line(format_args!("{name}{{{}}} {value}", labels.join(","))),
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
         }
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {
-        let _ = writeln!(self.0, "{line}"); // a string takes everything
+        let _ = writeln!(self.0, "{line}"); // writing to a string can't fail
     }
 }
 
-/// The value of a label between its quotes.
+/// A label's value as it stands between its quotes.
 fn escaped(value: &str) -> String {
     value
         .replace('\\', r"\\")
@@ -161,11 +160,12 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counters::{ClientEvent, Histogram};
+    use crate::telemetry::counter::Histogram;
+    use crate::telemetry::labels::ClientEvent;
     use proptest::prelude::*;
 
     #[test]
-    fn each_kind_is_written_as_it_is_read() {
+    fn each_type_is_written_as_prometheus_reads_it() {
         let mut page = Page::default();
         page.gauge("a", "First.", 7_u64);
         page.counter(
@@ -182,18 +182,18 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_has_a_sample_for_each_label() {
-        let tally = CounterVec::<ClientEvent, { ClientEvent::NAMES.len() }>::new();
-        tally.add_one(ClientEvent::Ping);
+    fn a_counter_vec_has_a_sample_for_each_label() {
+        let counters = CounterVec::<ClientEvent, { ClientEvent::NAMES.len() }>::new();
+        counters.add_one(ClientEvent::Ping);
         let mut page = Page::default();
-        page.counter_vec("said_total", "What.", "event", &tally);
+        page.counter_vec("said_total", "What.", "event", &counters);
         let text = page.into_text();
         assert!(text.contains("\nsaid_total{event=\"ping\"} 1\n"), "{text}");
         assert_eq!(text.lines().count(), 2 + ClientEvent::NAMES.len());
     }
 
     #[test]
-    fn a_histogram_ends_with_all_of_it() {
+    fn a_histogram_ends_with_its_total() {
         let histogram = Histogram::new();
         histogram.observe(Duration::from_micros(50));
         histogram.observe(Duration::from_secs(2));
@@ -228,18 +228,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_label_is_one_quoted_word_whatever_is_in_it(value in "[a\\\\\"\n\r=,}é]{0,12}") {
+        fn any_label_value_stays_one_quoted_word(value in "[a\\\\\"\n\r=,}é]{0,12}") {
             let mut page = Page::default();
             page.info("x", "", "label", &value);
             let text = page.into_text();
             let line = text.lines().nth(2).unwrap_or_default();
             let quoted = line.strip_prefix("x{label=\"").and_then(|rest| rest.strip_suffix("\"} 1"));
-            // A carriage return is a character like others; `lines` would drop one at the end.
+            // `lines` drops a carriage return at the end, which belongs to the value.
             prop_assert_eq!(quoted.map(unescaped), Some(value));
         }
 
         #[test]
-        fn a_time_is_read_back(seconds in 0..1_u64 << 33, nanos in 0..1_000_000_000_u32) {
+        fn a_duration_is_read_back(seconds in 0..1_u64 << 33, nanos in 0..1_000_000_000_u32) {
             let time = Duration::new(seconds, nanos);
             let text = Value::from(time).to_string();
             prop_assert_eq!(text.parse::<f64>().unwrap(), time.as_secs_f64(), "{}", text);
