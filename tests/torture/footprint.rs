@@ -24,7 +24,7 @@ fn idle_subscriber_takes_one_thread_two_descriptors_and_little_memory() {
     });
     assert_eq!(now.threads, before.threads + COUNT);
     assert_eq!(now.descriptors, before.descriptors + 2 * COUNT);
-    let each = (now.memory - before.memory) as f64 / COUNT as f64;
+    let each = now.memory.saturating_sub(before.memory) as f64 / COUNT as f64;
     assert!(each <= MAX_EACH as f64, "{each:.1} KiB each");
     drop(swarm);
 }

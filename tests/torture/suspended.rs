@@ -40,7 +40,7 @@ fn suspended_subscriber_is_cut_without_delaying_others() {
     server.wait_connected(1);
     let after = ProcStats::of(&server);
     assert!(
-        after.peak - before.memory < TOO_MUCH_GROWTH,
+        after.peak < before.memory + TOO_MUCH_GROWTH,
         "{before:?}, {after:?}"
     );
     bob.expect_nothing();
@@ -108,7 +108,7 @@ fn hundred_suspended_of_a_thousand_subscribers_delay_no_other() {
     let after = ProcStats::of(&server);
     // All queues share the same frames, so each frame is in memory once.
     assert!(
-        after.memory - before.memory < TOO_MUCH_GROWTH,
+        after.memory < before.memory + TOO_MUCH_GROWTH,
         "{before:?}, {after:?}"
     );
     publisher.post(READERS);
