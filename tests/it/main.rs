@@ -28,6 +28,7 @@ mod publisher;
 mod queue_total;
 mod readme;
 mod reload;
+mod rooms;
 mod rotation;
 mod settings;
 mod settings_slips;
