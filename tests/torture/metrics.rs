@@ -4,16 +4,16 @@ use std::net::TcpStream;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::exposition::Scrape;
+use crate::support::prometheus_text::Scrape;
 use crate::support::process::Launch;
-use crate::support::watched::{ANYWHERE, Watched, read};
+use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics, read};
 use crate::support::{eventually, raise_file_limit};
 use crate::tools::proc_stats::expect_idle;
 
 const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// Scrapes the metrics, as often as it takes for a response.
-fn scrape_with_retry(server: &Watched) -> Scrape {
+fn scrape_with_retry(server: &ServerWithMetrics) -> Scrape {
     eventually("a scrape is answered", || {
         let mut http = server.scraper();
         let response = http.try_send(REQUEST).then(|| http.try_response());
@@ -27,7 +27,7 @@ fn descriptor_exhaustion_causes_no_busy_loop_and_scrapes_recover() {
     let launch = Launch::serve()
         .env("BIFROST_REQUEST_TIMEOUT", "10m")
         .env(ANYWHERE.0, ANYWHERE.1);
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     let mut alice = server.raw_subscriber(&["a"]);
     // Lowered after the start: the server's own limits always leave some descriptors.
     let most = Some(server.scrape().value("process_open_fds") as u64 + 4);
@@ -58,7 +58,7 @@ fn descriptor_exhaustion_causes_no_busy_loop_and_scrapes_recover() {
 fn flood_of_scrapes_does_not_disturb_the_main_listener() {
     raise_file_limit();
     let launch = Launch::serve().env(ANYWHERE.0, ANYWHERE.1);
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     let mut alice = server.raw_subscriber(&["a"]);
     // More scrapers than the listener accepts, each with more requests than it reads responses.
     let requests = REQUEST.repeat(200);

@@ -1,4 +1,4 @@
-//! Heads and bodies that the server must not accept, and that it says so before it hangs up.
+//! Heads and bodies that the server must refuse, with an error response before it closes.
 
 use std::io::Write;
 use std::thread;
@@ -7,7 +7,7 @@ use crate::support::http::Http;
 use crate::support::server::{Server, deliveries, post};
 use crate::support::token;
 
-/// Asserts an error answer, and that the connection ends after it.
+/// Asserts an error response, and that the connection ends after it.
 #[track_caller]
 fn refused(server: &Server, request: impl AsRef<[u8]>, status: u16) -> String {
     let mut http = server.http();
@@ -66,7 +66,7 @@ fn other_protocols_and_versions_are_refused() {
         let mut http = server.http();
         http.send(format!("GET /healthz {version}\r\nHost: x\r\n\r\n"));
         let response = http.response();
-        // A wrong version may be told from a wrong shape (RFC 9110, 15.6.6), or not.
+        // RFC 9110, 15.6.6: an unsupported version may be answered with 505 or with 400.
         assert!(
             [400, 505].contains(&response.status),
             "{version}: {response:?}"
@@ -159,7 +159,7 @@ fn content_length_beside_transfer_encoding_is_400() {
     ] {
         refused(&server, broadcast_with(headers, chunks), 400);
     }
-    // The rule holds for every request, not for those alone that have a body to give.
+    // The rule applies to every request, with or without a body.
     let get = "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     refused(&server, get, 400);
 }
@@ -332,7 +332,7 @@ fn request_line_over_8_kib_is_414() {
     refused(&server, request(100 * 1024), 414);
 }
 
-/// `{"token":"…"}` filled up with blanks to a length.
+/// `{"token":"…"}` padded with spaces to a length.
 fn padded_broadcast(length: usize) -> String {
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
     let blanks = " ".repeat(length - body.len());
@@ -376,7 +376,7 @@ fn refused_while_sending(server: &Server, head: &str, statuses: &[u16]) {
     let mut sender = http.sender();
     let sending = thread::spawn(move || {
         let block = [b' '; 64 * 1024];
-        // Ends when the server hangs up, or when far too much was taken.
+        // Ends when the server closes, or when it has read far too much.
         (0..1600)
             .take_while(|_| sender.write_all(&block).is_ok())
             .count()
@@ -390,13 +390,13 @@ fn refused_while_sending(server: &Server, head: &str, statuses: &[u16]) {
 }
 
 #[test]
-fn refusal_arrives_while_the_client_is_still_sending() {
+fn error_arrives_while_the_client_is_still_sending() {
     let server = Server::start();
     let request = |target: &str| {
         format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
     };
     refused_while_sending(&server, &request("/broadcast"), &[413]);
-    // Two things are wrong with these; either may be told.
+    // These have two errors; either may be reported.
     refused_while_sending(&server, &request("/nowhere"), &[404, 413]);
     refused_while_sending(&server, &request("/healthz"), &[405, 413]);
     refused_while_sending(
@@ -417,7 +417,7 @@ fn refusal_arrives_while_the_client_is_still_sending() {
 }
 
 #[test]
-fn refusal_arrives_at_a_client_that_reads_only_after_sending() {
+fn error_arrives_at_a_client_that_reads_only_after_sending() {
     let server = Server::start();
     let mut http = server.http();
     http.send(post(
@@ -438,13 +438,13 @@ fn refusal_arrives_at_a_client_that_reads_only_after_sending() {
 }
 
 #[test]
-fn server_goes_on_after_refusals() {
+fn server_keeps_working_after_errors() {
     let server = Server::start();
     let mut open: Vec<Http> = Vec::new();
     for _ in 0..20 {
         let mut http = server.http();
         http.send("POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
-        open.push(http); // neither reads nor leaves
+        open.push(http); // neither reads nor closes
     }
     assert_eq!(server.get("/healthz").status, 200);
     for mut http in open {
@@ -453,7 +453,7 @@ fn server_goes_on_after_refusals() {
 }
 
 #[test]
-fn panics_can_not_be_provoked_from_outside() {
+fn panics_cannot_be_provoked_from_outside() {
     let server = Server::start();
     server.get("/panic").expect_error(404);
     let mut alice = server.subscriber(&["a"]);

@@ -1,4 +1,4 @@
-//! A server whose settings lie in files that the test writes anew.
+//! A server whose settings are in files that the test rewrites.
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -9,14 +9,14 @@ use rustix::process::Signal;
 use super::process::Launch;
 use super::server::Server;
 
-/// A running server, its directory, and how often it was told to read its settings again.
-pub struct Reloading {
+/// A running server, its directory, and the number of its reloads.
+pub struct ReloadableServer {
     server: Server,
     directory: PathBuf,
     reloads: usize,
 }
 
-impl Reloading {
+impl ReloadableServer {
     pub fn start(launch: Launch) -> Self {
         let directory = launch.directory().to_owned();
         Self {
@@ -26,7 +26,7 @@ impl Reloading {
         }
     }
 
-    /// Writes a file beside the server, whole at once; it is read with the next reload.
+    /// Replaces a file in the server's directory atomically; the next reload reads it.
     pub fn write(&self, name: &str, content: &str) -> &Self {
         let fresh = self.directory.join("fresh");
         fs::write(&fresh, content).expect("write beside the server");
@@ -39,7 +39,7 @@ impl Reloading {
         self
     }
 
-    /// Sends SIGHUP, waits until it is done, and gives the line that tells what came of it.
+    /// Sends SIGHUP, waits for the reload to end, and returns the log line of its result.
     pub fn reload(&mut self) -> String {
         self.server.signal(Signal::HUP);
         self.reloads += 1;
@@ -51,14 +51,14 @@ impl Reloading {
         })
     }
 
-    /// Writes `.env` and has it read.
+    /// Writes `.env` and reloads.
     pub fn reload_with(&mut self, dotenv: &str) -> String {
         self.write(".env", dotenv);
         self.reload()
     }
 }
 
-impl Deref for Reloading {
+impl Deref for ReloadableServer {
     type Target = Server;
 
     fn deref(&self) -> &Server {
@@ -66,7 +66,7 @@ impl Deref for Reloading {
     }
 }
 
-impl DerefMut for Reloading {
+impl DerefMut for ReloadableServer {
     fn deref_mut(&mut self) -> &mut Server {
         &mut self.server
     }

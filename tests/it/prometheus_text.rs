@@ -1,28 +1,28 @@
-//! Whether the reader of metrics notices what is wrong: the tests of metrics rest on it.
+//! The parser of the Prometheus text format rejects malformed text; the tests of metrics rely on it.
 
-use crate::support::exposition::Scrape;
+use crate::support::prometheus_text::Scrape;
 
 #[test]
 #[should_panic(expected = "no type of a")]
-fn a_family_without_a_type_is_noticed() {
+fn family_without_a_type_is_rejected() {
     Scrape::parse("# HELP a What.\na 1\n");
 }
 
 #[test]
 #[should_panic(expected = "twice")]
-fn a_sample_that_is_there_twice_is_noticed() {
+fn duplicate_sample_is_rejected() {
     Scrape::parse("# HELP a What.\n# TYPE a gauge\na{b=\"1\"} 1\na{b=\"1\"} 2\n");
 }
 
 #[test]
 #[should_panic(expected = "not the beginning of a family")]
-fn a_sample_without_a_family_is_noticed() {
+fn sample_without_a_family_is_rejected() {
     Scrape::parse("a 1\n");
 }
 
 #[test]
 #[should_panic]
-fn a_histogram_whose_buckets_shrink_is_noticed() {
+fn histogram_whose_buckets_shrink_is_rejected() {
     Scrape::parse(
         "# HELP a What.\n# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\n\
          a_sum 1\na_count 1\n",
@@ -30,7 +30,7 @@ fn a_histogram_whose_buckets_shrink_is_noticed() {
 }
 
 #[test]
-fn what_is_written_well_is_read() {
+fn well_formed_text_is_parsed() {
     let scrape = Scrape::parse(
         "# HELP a What.\n# TYPE a gauge\na{b=\"\\\\ \\\"\\n}, \"} 0.5\n\
          # HELP h What.\n# TYPE h histogram\nh_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 2\n\

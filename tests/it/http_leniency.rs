@@ -1,4 +1,4 @@
-//! What clients do that HTTP lets them, and that must cost nobody a request.
+//! Unusual requests that HTTP allows, and that must be answered.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::support::server::Server;
 use crate::support::token;
 
 #[test]
-fn text_outside_ascii_in_a_header_spoils_no_request() {
+fn header_value_outside_ascii_is_accepted() {
     let server = Server::start();
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
     for line in [
@@ -25,7 +25,7 @@ fn text_outside_ascii_in_a_header_spoils_no_request() {
 }
 
 #[test]
-fn empty_line_behind_a_body_begins_no_request() {
+fn empty_line_after_a_body_is_ignored() {
     let server = Server::with(&[("BIFROST_REQUEST_TIMEOUT", "400ms")]);
     let mut http = server.http();
     for line in ["\r\n", "\r\n\r\n", "\r"] {
@@ -38,7 +38,7 @@ fn empty_line_behind_a_body_begins_no_request() {
 }
 
 #[test]
-fn empty_lines_alone_keep_no_connection() {
+fn empty_lines_do_not_keep_a_connection_open() {
     let server = Server::with(&[("BIFROST_IDLE_TIMEOUT", "500ms")]);
     let mut http = server.http();
     assert_eq!(http.get("/healthz").status, 200);

@@ -1,4 +1,4 @@
-//! Limits of time. Each is set short here; a test waits for what must happen, not for a guess.
+//! Timeouts. Each is set short here; a test waits for the event itself, not for a guessed time.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::{eventually, token};
 const INTERVAL: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_millis(400);
 
-/// Long enough after a limit of `LIMIT` that it would have struck.
+/// So long after a timeout of `LIMIT` that it would have expired.
 const WELL_AFTER: Duration = Duration::from_millis(900);
 
 #[test]
@@ -91,7 +91,7 @@ fn authentication_times_out_with_4002() {
 }
 
 #[test]
-fn authentication_time_is_not_extended_by_pings_or_refused_input() {
+fn authentication_timeout_is_not_extended_by_pings_or_refused_input() {
     let server = Server::with(&[("BIFROST_AUTH_TIMEOUT", "400ms")]);
     for talk in [r#"{"event":"ping"}"#, "garbage", r#"{"event":"hello"}"#] {
         let started = Instant::now();
@@ -112,7 +112,7 @@ fn authentication_time_is_not_extended_by_pings_or_refused_input() {
 }
 
 #[test]
-fn half_a_frame_does_not_extend_the_authentication_time() {
+fn partial_frame_does_not_extend_the_authentication_timeout() {
     let server = Server::with(&[("BIFROST_AUTH_TIMEOUT", "400ms")]);
     let mut raw = server.raw();
     let frame = masked(TEXT, r#"{"event":"ping"}"#);
@@ -134,7 +134,7 @@ fn authenticated_subscriber_does_not_time_out() {
     raw.expect_text("{}");
 }
 
-/// Reads what may be a 408, and asserts that the connection ends, not before `LIMIT`.
+/// Asserts that the connection ends after `LIMIT`, with or without a 408.
 #[track_caller]
 fn expect_timed_out(mut http: Http, started: Instant) {
     if let Some(response) = http.try_response() {
@@ -145,7 +145,7 @@ fn expect_timed_out(mut http: Http, started: Instant) {
 }
 
 #[test]
-fn request_must_arrive_whole_within_its_time() {
+fn request_must_arrive_whole_within_the_timeout() {
     let server = Server::with(&[("BIFROST_REQUEST_TIMEOUT", "400ms")]);
     for begun in [
         "G",
@@ -161,7 +161,7 @@ fn request_must_arrive_whole_within_its_time() {
 }
 
 #[test]
-fn request_time_is_not_extended_byte_by_byte() {
+fn request_timeout_is_not_extended_by_single_bytes() {
     let server = Server::with(&[("BIFROST_REQUEST_TIMEOUT", "400ms")]);
     let endless_body = "POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
     for head in ["GET /healthz HTTP/1.1\r\nHost: x\r\nLong: ", endless_body] {
@@ -184,7 +184,7 @@ fn connection_that_never_sends_a_byte_is_closed() {
 }
 
 #[test]
-fn request_time_begins_anew_with_each_request() {
+fn request_timeout_starts_anew_with_each_request() {
     let server = Server::with(&[("BIFROST_REQUEST_TIMEOUT", "400ms")]);
     let mut http = server.http();
     http.get("/healthz");
@@ -206,11 +206,11 @@ fn idle_connection_is_closed() {
 }
 
 #[test]
-fn peer_that_takes_nothing_is_cut() {
+fn peer_that_reads_nothing_is_cut() {
     let server = Server::with(&[("BIFROST_WRITE_TIMEOUT", "400ms")]);
     let mut http = server.http();
     let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
-    // The answers are never read: the server must give up writing, and with it reading.
+    // The responses are never read: the server must give up writing, and then reading.
     eventually("the server hangs up", || {
         (!http.try_send(&requests)).then_some(())
     });
@@ -218,7 +218,7 @@ fn peer_that_takes_nothing_is_cut() {
 }
 
 #[test]
-fn slow_but_steady_client_is_served() {
+fn client_that_reads_slowly_but_steadily_is_served() {
     let server = Server::with(&[("BIFROST_WRITE_TIMEOUT", "400ms")]);
     let mut http = server.http();
     let token = token::publisher("a", "{}");

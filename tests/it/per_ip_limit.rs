@@ -1,4 +1,4 @@
-//! How many connections one address may have, by itself or behind a proxy.
+//! The limit of connections per client address, with and without a proxy in between.
 
 use crate::support::eventually;
 use crate::support::http::Http;
@@ -19,7 +19,7 @@ fn subscribe(server: &Server, header: &str) -> Result<RawSocket, u16> {
 }
 
 #[test]
-fn one_address_may_have_so_many_connections() {
+fn connections_of_one_address_are_limited() {
     let server = Server::with(&[("BIFROST_MAX_CONNECTIONS_PER_IP", "3")]);
     let mut open: Vec<Http> = (0..3).map(|_| server.http()).collect();
     open.iter_mut().for_each(|http| drop(http.get("/healthz")));
@@ -35,7 +35,7 @@ fn one_address_may_have_so_many_connections() {
         http.expect_closed();
     }
     open.pop();
-    eventually("the place is free", || {
+    eventually("the address may connect again", || {
         let mut http = server.http();
         let asked = http.try_send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
         (asked && http.try_response()?.status == 200).then_some(())
@@ -57,24 +57,24 @@ fn clients_behind_a_proxy_count_by_their_own_addresses() {
     let third = subscribe(&server, "Forwarded: for=1.2.3.4;proto=https");
     assert_eq!(third.err(), Some(503));
     assert!(subscribe(&server, "X-Forwarded-For: 1.2.3.5").is_ok());
-    // The proxy's own connections don't count, however many there are.
+    // The proxy's own connections are not limited.
     let mut open: Vec<Http> = (0..9).map(|_| server.http()).collect();
     for http in &mut open {
         assert_eq!(http.get("/healthz").status, 200);
     }
     drop(first);
-    eventually("the place is free", || {
+    eventually("the address may connect again", || {
         subscribe(&server, "X-Forwarded-For: 1.2.3.4").ok()
     });
 }
 
 #[test]
-fn who_is_not_a_trusted_proxy_speaks_for_nobody() {
+fn forwarded_address_of_an_untrusted_peer_is_ignored() {
     let server = Server::with(&[
         ("BIFROST_MAX_CONNECTIONS_PER_IP", "1"),
         ("BIFROST_TRUSTED_PROXIES", "10.0.0.0/8"),
     ]);
-    let _first = subscribe(&server, "X-Forwarded-For: 1.2.3.4").expect("a place");
+    let _first = subscribe(&server, "X-Forwarded-For: 1.2.3.4").expect("within the limit");
     let second = subscribe(&server, "X-Forwarded-For: 5.6.7.8");
     assert_eq!(second.err(), Some(503));
 }

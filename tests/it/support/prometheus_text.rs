@@ -1,9 +1,9 @@
-//! Reads the text format of Prometheus, version 0.0.4, and puts up with nothing that its
-//! documentation does not allow, nor with what `promtool check metrics` would complain about.
+//! A strict parser of the Prometheus text format, version 0.0.4: it panics on what the format's
+//! documentation does not allow, and on what `promtool check metrics` reports.
 
 use std::collections::BTreeMap;
 
-/// A page of metrics, checked.
+/// A parsed page of metrics.
 #[derive(Debug)]
 pub struct Scrape {
     families: Vec<Family>,
@@ -61,19 +61,19 @@ impl Scrape {
         &self.families
     }
 
-    /// The one sample without labels.
+    /// The value of the sample without labels.
     #[track_caller]
     pub fn value(&self, name: &str) -> f64 {
         self.find(name, &BTreeMap::new())
     }
 
-    /// The sample with this one label.
+    /// The value of the sample with exactly this label.
     #[track_caller]
     pub fn labelled(&self, name: &str, label: &str, value: &str) -> f64 {
         self.find(name, &BTreeMap::from([(label.into(), value.into())]))
     }
 
-    /// Of a family with one label, the samples that are not 0.
+    /// The samples that are not 0 of a family with one label, by that label.
     #[track_caller]
     pub fn counted(&self, name: &str) -> BTreeMap<&str, u64> {
         let family = self.families.iter().find(|family| family.name == name);
@@ -97,7 +97,7 @@ impl Scrape {
             .value
     }
 
-    /// Asserts that nothing that only grows is less than it was before.
+    /// Asserts that no counter or histogram is less than it was before.
     #[track_caller]
     pub fn expect_grown_since(&self, before: &Scrape) {
         let grows = |family: &&Family| family.kind != "gauge";
@@ -135,7 +135,7 @@ impl Family {
         }
     }
 
-    /// Without labels of its own: buckets in order, then the sum, then the count.
+    /// Asserts the order: buckets, sum, count; no labels but `le`.
     fn check_histogram(&self) {
         let [buckets @ .., sum, count] = &self.samples[..] else {
             panic!("not whole: {self:?}");
@@ -189,7 +189,7 @@ impl Sample {
     }
 }
 
-/// The value up to its closing quote, and what is behind that.
+/// The value up to its closing quote, and the rest of the line.
 fn unquote(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut characters = text.char_indices();

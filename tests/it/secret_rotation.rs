@@ -1,15 +1,17 @@
-//! A secret is replaced while the server runs: nobody is cut off, and no token that was signed
-//! before is refused until the previous secret goes.
+//! Replacing the secret of a running server: no connection is closed, and tokens of the previous
+//! secret are accepted until that is removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use jsonwebtoken::Algorithm;
 
+use crate::support::DEADLINE;
 use crate::support::http::{Http, Response};
 use crate::support::process::Launch;
-use crate::support::reloading::Reloading;
+use crate::support::reloadable_server::ReloadableServer;
 use crate::support::server::{Server, deliveries, post};
 use crate::support::token::{publish_claims, sign_with, subscribe_claims};
 
@@ -34,8 +36,8 @@ fn publish(http: &mut Http, secret: &str, message: &str) -> Response {
 }
 
 /// A server that reads both of its secrets from files.
-fn serve() -> Reloading {
-    Reloading::start(
+fn serve() -> ReloadableServer {
+    ReloadableServer::start(
         Launch::serve()
             .without("JWT_SECRET")
             .env("JWT_SECRET_FILE", "secret")
@@ -189,7 +191,9 @@ fn reloads_under_a_stream_of_broadcasts_lose_none() {
     let stream = thread::spawn(move || {
         let mut http = Http::connect(address);
         let mut count = 0;
+        let started = Instant::now();
         while !end.load(Ordering::Relaxed) {
+            assert!(started.elapsed() < 2 * DEADLINE, "the reloads do not end");
             let message = format!(r#"{{"n":{count}}}"#);
             assert_eq!(deliveries(&publish(&mut http, OLD, &message)), 1);
             count += 1;
@@ -203,7 +207,7 @@ fn reloads_under_a_stream_of_broadcasts_lose_none() {
         seen
     };
     for round in 0..20 {
-        // One of the two is always the stream's.
+        // One of the two deliveries is always from the concurrent broadcasts.
         let (now, before) = [(NEW, OLD), (OLD, NEW)][round % 2];
         server.write("secret", now).write("previous", before);
         server.write(".env", &format!("BIFROST_PING_INTERVAL={}s", 20 + round));

@@ -1,47 +1,47 @@
-//! A server with a second listener for metrics, and what one reads there.
+//! A server with a metrics listener, and scrapes of it.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
 
 use super::eventually;
-use super::exposition::Scrape;
 use super::http::{Http, Response};
 use super::process::Launch;
+use super::prometheus_text::Scrape;
 use super::server::Server;
 
-/// Any free port.
+/// A metrics listener on any free port.
 pub const ANYWHERE: (&str, &str) = ("BIFROST_METRICS_ADDR", "127.0.0.1:0");
 
-/// A server with a second listener.
-pub struct Watched {
+/// A server with a metrics listener.
+pub struct ServerWithMetrics {
     pub server: Server,
     pub metrics: SocketAddr,
 }
 
-impl Watched {
-    pub fn start() -> Watched {
-        Watched::with(&[])
+impl ServerWithMetrics {
+    pub fn start() -> ServerWithMetrics {
+        ServerWithMetrics::with(&[])
     }
 
-    pub fn with(settings: &[(&str, &str)]) -> Watched {
+    pub fn with(settings: &[(&str, &str)]) -> ServerWithMetrics {
         let launch = settings
             .iter()
             .chain([&ANYWHERE])
             .fold(Launch::serve(), |launch, (name, value)| {
                 launch.env(name, *value)
             });
-        Watched::over(launch.start())
+        ServerWithMetrics::over(launch.start())
     }
 
-    pub fn over(server: Server) -> Watched {
+    pub fn over(server: Server) -> ServerWithMetrics {
         let metrics = server.stderr.wait_for("metrics listening", |line| {
             let (_, address) = line.split_once("metrics listening addr=")?;
             address.parse().ok()
         });
-        Watched { server, metrics }
+        ServerWithMetrics { server, metrics }
     }
 
-    /// A fresh connection to the second listener.
+    /// Opens a connection to the metrics listener.
     pub fn scraper(&self) -> Http {
         Http::connect(self.metrics)
     }
@@ -51,13 +51,13 @@ impl Watched {
         read(&self.scraper().get("/metrics"))
     }
 
-    /// A page on which something is so; it is counted when the server notices it.
+    /// Scrapes until `is_so` accepts the page, for counts that follow an event later.
     pub fn scrape_until(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
         eventually(what, || Some(self.scrape()).filter(&is_so))
     }
 }
 
-impl Deref for Watched {
+impl Deref for ServerWithMetrics {
     type Target = Server;
 
     fn deref(&self) -> &Server {

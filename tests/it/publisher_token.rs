@@ -1,4 +1,5 @@
-//! `POST /broadcast` with a token in the header: what it allows, and what is refused how.
+//! `POST /broadcast` with a publisher token in the header: what it allows, and how the rest is
+//! refused.
 
 use crate::support::http::Response;
 use crate::support::raw::TEXT;
@@ -25,7 +26,7 @@ fn post(server: &Server, authorization: &[&str], body: impl AsRef<[u8]>) -> Resp
         .response()
 }
 
-fn grant(patterns: &str) -> String {
+fn bearer(patterns: &str) -> String {
     format!("Bearer {}", sign(&format!(r#"{{"broadcast":{patterns}}}"#)))
 }
 
@@ -39,11 +40,11 @@ fn expect(response: &Response, status: u16, challenge: Option<&str>, part: &str)
 }
 
 #[test]
-fn a_bare_message_goes_where_the_token_allows_it() {
+fn bare_message_is_sent_where_the_token_allows_it() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["news", "user:1"]);
     let mut bob = server.raw_subscriber(&["user:1"]);
-    let token = grant(r#"["news","user:*"]"#);
+    let token = bearer(r#"["news","user:*"]"#);
     for (channel, subscribers) in [("news", 1), ("user:1", 2), ("user:2", 0), ("user:", 0)] {
         let body = format!(r#"{{"channel":"{channel}","message":{{"at":"{channel}"}}}}"#);
         let response = post(&server, &[&token], &body);
@@ -57,10 +58,10 @@ fn a_bare_message_goes_where_the_token_allows_it() {
 }
 
 #[test]
-fn a_bare_message_reaches_subscribers_exactly_as_it_was_written() {
+fn bare_message_reaches_subscribers_exactly_as_it_was_written() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
-    let token = grant(r#"["*"]"#);
+    let token = bearer(r#"["*"]"#);
     for message in [
         "{}",
         r#"{"z":1.0,"a":1e400,"n":-0,"z":2}"#,
@@ -82,7 +83,7 @@ fn a_bare_message_reaches_subscribers_exactly_as_it_was_written() {
 }
 
 #[test]
-fn a_list_is_sent_in_its_order_and_counted_together() {
+fn list_is_sent_in_order_and_counted_together() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a", "b"]);
     let mut bob = server.raw_subscriber(&["b"]);
@@ -92,7 +93,7 @@ fn a_list_is_sent_in_its_order_and_counted_together() {
     };
     let items: Vec<String> = (0..100).map(item).collect();
     let body = format!("[{}]", items.join(","));
-    let response = post(&server, &[&grant(r#"["a","b"]"#)], body);
+    let response = post(&server, &[&bearer(r#"["a","b"]"#)], body);
     assert_eq!(deliveries(&response), 150);
     for number in 0..100 {
         let message = format!(r#"{{"number":{number}}}"#);
@@ -104,10 +105,10 @@ fn a_list_is_sent_in_its_order_and_counted_together() {
 }
 
 #[test]
-fn one_bad_message_keeps_the_whole_list_back() {
+fn one_bad_message_refuses_the_whole_list() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["news"]);
-    let token = grant(r#"["news"]"#);
+    let token = bearer(r#"["news"]"#);
     let long = "x".repeat(256);
     for (bad, part) in [
         (r#"{"message":{}}"#, "channel is missing"),
@@ -149,9 +150,9 @@ fn one_bad_message_keeps_the_whole_list_back() {
 }
 
 #[test]
-fn a_list_has_1_to_100_messages() {
+fn list_has_1_to_100_messages() {
     let server = Server::start();
-    let token = grant(r#"["news"]"#);
+    let token = bearer(r#"["news"]"#);
     let list = |count| format!("[{}]", vec![ITEM; count].join(","));
     assert_eq!(deliveries(&post(&server, &[&token], list(100))), 0);
     expect(
@@ -164,7 +165,7 @@ fn a_list_has_1_to_100_messages() {
 }
 
 #[test]
-fn channels_outside_the_grant_are_forbidden() {
+fn channels_outside_the_scope_are_forbidden() {
     let server = Server::start();
     for (patterns, channel) in [
         (r#"["news"]"#, "news:1"),
@@ -176,7 +177,7 @@ fn channels_outside_the_grant_are_forbidden() {
         ("[]", "a"),
     ] {
         let body = format!(r#"{{"channel":"{channel}","message":{{}}}}"#);
-        let response = post(&server, &[&grant(patterns)], body);
+        let response = post(&server, &[&bearer(patterns)], body);
         expect(&response, 403, Some(OTHER_CHANNELS), channel);
     }
     for claims in [
@@ -189,7 +190,7 @@ fn channels_outside_the_grant_are_forbidden() {
         expect(&response, 403, Some(OTHER_CHANNELS), "broadcast");
     }
     for patterns in [r#""news""#, "[1]", r#"{"news":true}"#, r#"["news",null]"#] {
-        let response = post(&server, &[&grant(patterns)], ITEM);
+        let response = post(&server, &[&bearer(patterns)], ITEM);
         expect(
             &response,
             403,
@@ -200,10 +201,10 @@ fn channels_outside_the_grant_are_forbidden() {
 }
 
 #[test]
-fn bare_messages_without_a_good_token_are_unauthorized() {
+fn bare_messages_without_a_valid_token_are_unauthorized() {
     let server = Server::start();
     let list = format!("[{ITEM}]");
-    let good = grant(r#"["news"]"#);
+    let good = bearer(r#"["news"]"#);
     let forged = good.replacen('.', ".A", 1);
     let none = sign_none();
     for body in [ITEM, &list, r#"{"channel":"news"}"#, r#"{"message":{}}"#] {
@@ -230,7 +231,7 @@ fn bare_messages_without_a_good_token_are_unauthorized() {
             );
         }
     }
-    // Who shows a bad token hears that first, whatever the body is.
+    // A bad token is reported before anything about the body.
     for body in ["", "{}", "[]", "{", "hello", "7", &"[".repeat(500)] {
         expect(
             &post(&server, &["Bearer x"], body),
@@ -248,7 +249,7 @@ fn sign_none() -> String {
 }
 
 #[test]
-fn times_of_the_token_count() {
+fn exp_and_nbf_of_a_publisher_token_are_checked() {
     let server = Server::start();
     let timed = |claim: String| {
         format!(
@@ -275,14 +276,14 @@ fn times_of_the_token_count() {
 }
 
 #[test]
-fn scheme_is_told_in_any_case() {
+fn scheme_is_case_insensitive() {
     let server = Server::start();
     let token = sign(r#"{"broadcast":["news"]}"#);
     for scheme in ["Bearer ", "bearer ", "BEARER   "] {
         let authorization = format!("{scheme}{token}");
         assert_eq!(deliveries(&post(&server, &[&authorization], ITEM)), 0);
     }
-    let good = grant(r#"["news"]"#);
+    let good = bearer(r#"["news"]"#);
     expect(
         &post(&server, &[&good, &good], ITEM),
         400,
@@ -292,9 +293,9 @@ fn scheme_is_told_in_any_case() {
 }
 
 #[test]
-fn bodies_that_are_no_messages_are_refused_with_a_good_token() {
+fn bodies_that_are_not_messages_are_refused_with_a_valid_token() {
     let server = Server::start();
-    let token = grant(r#"["*"]"#);
+    let token = bearer(r#"["*"]"#);
     let deep = format!(
         r#"{{"channel":"a","message":{{"x":{}}}}}"#,
         "[".repeat(127) + &"]".repeat(127)
@@ -320,11 +321,11 @@ fn bodies_that_are_no_messages_are_refused_with_a_good_token() {
 }
 
 #[test]
-fn the_signed_form_does_not_look_at_the_header() {
+fn signed_message_ignores_the_authorization_header() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     let signed = token::publisher("a", r#"{"b": 1}"#);
-    let good = grant(r#"["other"]"#);
+    let good = bearer(r#"["other"]"#);
     for authorization in [
         &["Bearer x"][..],
         &[&good],
@@ -352,7 +353,7 @@ fn the_signed_form_does_not_look_at_the_header() {
             expect(&post(&server, authorization, body), 400, None, part);
         }
     }
-    // And without a header it is answered as ever.
+    // Without the header, the answer is the same.
     for body in [
         "",
         "{}",
@@ -365,14 +366,14 @@ fn the_signed_form_does_not_look_at_the_header() {
     ] {
         expect(&post(&server, &[], body), 400, None, "");
     }
-    // A token for many messages is not one.
+    // A publisher token is not a signed message.
     let (_, publisher) = good.split_at("Bearer ".len());
     let body = format!(r#"{{"token":"{publisher}"}}"#);
     expect(&post(&server, &[], body), 400, None, "channel is missing");
 }
 
 #[test]
-fn a_publisher_token_does_not_subscribe() {
+fn publisher_token_cannot_subscribe() {
     let server = Server::start();
     let mut alice = server.raw();
     alice.authenticate(&sign(r#"{"broadcast":["*"]}"#));

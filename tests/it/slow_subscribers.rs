@@ -1,4 +1,5 @@
-//! Subscribers that do not read: what waits for them is bounded, and nobody else notices.
+//! Subscribers that do not read: their send queues are bounded, and other subscribers are not
+//! delayed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,18 +9,18 @@ use crate::support::server::Server;
 
 const SIZE: usize = 32 * 1024;
 
-/// More than any kernel holds between two sockets of one machine.
+/// More messages than any kernel buffers between two local sockets.
 const FAR_TOO_MANY: usize = 64 * 1024 * 1024 / SIZE;
 
-/// Message number so and so, filled up to `SIZE`.
+/// Message number `number`, padded to `SIZE` bytes.
 fn message(number: usize) -> String {
     let head = format!(r#"{{"n":{number},"fill":""#);
     let fill = "x".repeat(SIZE - head.len() - 2);
     format!(r#"{head}{fill}"}}"#)
 }
 
-/// Broadcasts numbered messages, which `witness` reads, until `readers` are all that get them.
-/// Gives the count of messages that the slow ones were still handed.
+/// Broadcasts numbered messages, which `witness` reads, until only `readers` subscribers are left.
+/// Returns how many messages the slow subscribers were handed before.
 fn broadcast_until_only(readers: u64, server: &Server, witness: &mut RawSocket) -> usize {
     for number in 0..FAR_TOO_MANY {
         let delivered = server.broadcast("a", &message(number));
@@ -31,7 +32,8 @@ fn broadcast_until_only(readers: u64, server: &Server, witness: &mut RawSocket) 
     panic!("a subscriber that reads nothing is never too slow");
 }
 
-/// Reads what came through, in order and without a gap; gives the count and the frame behind it.
+/// Reads the messages that arrived, in order and without a gap; returns their count and the next
+/// frame.
 fn read_on(slow: &mut RawSocket) -> (usize, Frame) {
     let mut count = 0;
     loop {
@@ -63,7 +65,7 @@ fn slow_subscriber_is_cut_without_delaying_others() {
 }
 
 #[test]
-fn slow_subscriber_that_reads_on_in_time_is_told() {
+fn slow_subscriber_that_reads_on_in_time_gets_1013() {
     let server = Server::with(&[("BIFROST_WRITE_TIMEOUT", "15s")]);
     let mut bob = server.raw_subscriber(&["a"]);
     let mut alice = server.narrow_subscriber(&["a"]);
@@ -77,7 +79,7 @@ fn slow_subscriber_that_reads_on_in_time_is_told() {
     bob.expect_nothing();
 }
 
-/// How many bytes of messages a slow subscriber misses: what waited for it when it was cut.
+/// The bytes of the messages that a slow subscriber misses: its queue when it was cut.
 fn missed_bytes(server: &Server) -> usize {
     let mut bob = server.raw_subscriber(&["a"]);
     let mut alice = server.narrow_subscriber(&["a"]);
@@ -87,10 +89,10 @@ fn missed_bytes(server: &Server) -> usize {
     (handed - received) * SIZE
 }
 
-/// Asserts that as much waits for a slow subscriber as `limit` says, and never more.
+/// Asserts that the queue of a slow subscriber grows up to `limit`, and never beyond.
 #[track_caller]
 fn expect_queue(server: &Server, limit: usize) {
-    // Beside what is missed, one message may be in flight, and one is the one that did not fit.
+    // One more message may be in flight, and one more is the one that did not fit.
     let slack = 2 * SIZE + 1024;
     let missed = missed_bytes(server);
     assert!(missed <= limit, "{missed} bytes waited, which is too much");
@@ -101,13 +103,13 @@ fn expect_queue(server: &Server, limit: usize) {
 }
 
 #[test]
-fn one_mib_may_wait_for_a_subscriber() {
+fn queue_holds_one_mib_by_default() {
     let server = Server::with(&[("BIFROST_WRITE_TIMEOUT", "15s")]);
     expect_queue(&server, 1024 * 1024);
 }
 
 #[test]
-fn queue_can_be_configured() {
+fn queue_limit_can_be_configured() {
     let server = Server::with(&[
         ("BIFROST_QUEUE", "256KiB"),
         ("BIFROST_WRITE_TIMEOUT", "15s"),
@@ -138,7 +140,7 @@ fn deliveries_do_not_count_a_subscriber_that_is_being_cut() {
         assert_eq!(server.broadcast("a", "{}"), 1);
         bob.expect_text("{}");
     }
-    // `handed` to both, one to bob alone, and these three.
+    // `handed` messages to both, one to bob alone, and these three.
     assert_eq!(server.stats().deliveries as usize, handed * 2 + 1 + 3);
     let (_, close) = read_on(&mut alice);
     assert_eq!(close.payload, close_payload(1013, "Too slow"));
@@ -160,7 +162,7 @@ fn subscriber_that_catches_up_misses_nothing() {
 }
 
 #[test]
-fn subscriber_that_takes_nothing_is_cut_before_its_queue_is_full() {
+fn subscriber_that_reads_nothing_is_cut_before_its_queue_is_full() {
     let server = Server::with(&[
         ("BIFROST_QUEUE", "64MiB"),
         ("BIFROST_WRITE_TIMEOUT", "400ms"),
@@ -189,7 +191,7 @@ fn subscriber_that_reads_slowly_but_steadily_stays() {
                 assert_eq!(server.broadcast("a", &message(number)), 1);
             }
         });
-        // Half a megabyte a second, for three times the limit: little, but something all the time.
+        // Reads half a megabyte a second, for three times the write timeout.
         for number in 0..50 {
             alice.expect_text(&message(number));
             thread::sleep(Duration::from_millis(60));
@@ -202,20 +204,20 @@ fn subscriber_that_reads_slowly_but_steadily_stays() {
 }
 
 #[test]
-fn message_larger_than_the_queue_is_delivered_when_nothing_waits() {
+fn message_larger_than_the_queue_is_delivered_to_an_empty_queue() {
     let server = Server::with(&[("BIFROST_QUEUE", "1KiB")]);
     let mut alice = server.raw_subscriber(&["a"]);
     let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(600_000));
     for _ in 0..3 {
         assert_eq!(server.broadcast("a", &large), 1);
         alice.expect_text(&large);
-        // The answer to a ping shows that nothing waits any more.
+        // The answer to a ping shows that the queue is empty.
         alice.expect_nothing();
     }
 }
 
 #[test]
-fn message_that_does_not_fit_behind_what_waits_cuts() {
+fn message_that_does_not_fit_into_the_queue_cuts_the_subscriber() {
     let server = Server::with(&[("BIFROST_QUEUE", "1KiB"), ("BIFROST_WRITE_TIMEOUT", "15s")]);
     let mut bob = server.raw_subscriber(&["a"]);
     let mut alice = server.narrow_subscriber(&["a"]);
@@ -229,7 +231,7 @@ fn message_that_does_not_fit_behind_what_waits_cuts() {
 }
 
 #[test]
-fn slow_subscriber_of_one_channel_does_not_disturb_another() {
+fn slow_subscriber_of_one_channel_does_not_disturb_another_channel() {
     let server = Server::with(&[("BIFROST_QUEUE", "64KiB")]);
     let mut bob = server.raw_subscriber(&["a", "b"]);
     let _alice = server.narrow_subscriber(&["a"]);

@@ -1,4 +1,4 @@
-//! A service manager's ear: the socket that `NOTIFY_SOCKET` names.
+//! The service manager's end of `NOTIFY_SOCKET`.
 
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use super::DEADLINE;
 use super::process::Launch;
 
-/// Hears what one process says.
-pub struct Manager {
+/// Receives the notifications of one process.
+pub struct NotifySocket {
     socket: UnixDatagram,
 }
 
-impl Manager {
+impl NotifySocket {
     /// Listens on a path in the process's own directory.
     pub fn on_path(launch: Launch) -> (Self, Launch) {
         let path = launch.directory().join("notify");
@@ -22,7 +22,7 @@ impl Manager {
         (Self { socket }, launch.env("NOTIFY_SOCKET", path))
     }
 
-    /// Listens on a name that no file has.
+    /// Listens on an abstract name, without a file.
     pub fn on_abstract_name(launch: Launch) -> (Self, Launch) {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,27 +35,27 @@ impl Manager {
         )
     }
 
-    /// Waits until this line is said, whatever is said before.
+    /// Waits for this line, skipping others.
     #[track_caller]
     pub fn expect(&self, wanted: &str) {
         self.wait_for(wanted, |line| (line == wanted).then_some(()));
     }
 
-    /// Waits for a line that `pick` recognises.
+    /// Waits for a line that `pick` accepts.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some(message) = self.next(deadline) {
             if let Some(found) = message.lines().find_map(&mut pick) {
                 return found;
             }
-            heard.push(message);
+            received.push(message);
         }
-        panic!("not said: {what}; heard {heard:#?}");
+        panic!("no {what}; received {received:#?}");
     }
 
-    /// All that has been said and not been heard.
+    /// The notifications that have arrived and not been read.
     pub fn rest(&self) -> Vec<String> {
         std::iter::from_fn(|| self.next(Instant::now())).collect()
     }
@@ -71,7 +71,7 @@ impl Manager {
                 Ok(length) => return Some(String::from_utf8_lossy(&buffer[..length]).into_owned()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-                Err(error) => panic!("can't hear: {error}"),
+                Err(error) => panic!("can't receive: {error}"),
             }
         }
     }
