@@ -1,6 +1,8 @@
 //! The values of the metrics after connections and broadcasts with a known outcome.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
 use jsonwebtoken::Algorithm;
@@ -19,8 +21,9 @@ fn counts<'a>(pairs: &[(&'a str, u64)]) -> BTreeMap<&'a str, u64> {
 
 #[test]
 fn documentation_lists_exactly_the_metrics_that_are_served() {
-    let readme = include_str!("../../README.md");
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual/operating.md");
+    let page = fs::read_to_string(path).expect("read the page of the manual");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let documented: Vec<_> = rows
         .flat_map(|row| row.split("` |").next().unwrap_or_default().split("`, `"))
         .map(|name| name.split('{').next().unwrap_or_default())
@@ -33,10 +36,10 @@ fn documentation_lists_exactly_the_metrics_that_are_served() {
         .map(|family| &*family.name)
         .collect();
     for name in &told {
-        assert!(documented.contains(name), "{name} is not in the README");
+        assert!(documented.contains(name), "{name} is not in the manual");
     }
     for name in &documented {
-        assert!(told.contains(name), "{name} is only in the README");
+        assert!(told.contains(name), "{name} is only in the manual");
     }
 }
 
@@ -55,7 +58,7 @@ fn version_and_process_metrics_are_served() {
     let again = server.scrape().value("process_start_time_seconds");
     assert_eq!(again, scrape.value("process_start_time_seconds"));
     assert!(scrape.value("process_resident_memory_bytes") > 1e6);
-    let of_kernel = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its files");
+    let of_kernel = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its files");
     let open = scrape.value("process_open_fds");
     // The connection of the scrape may be open or closed by now.
     assert!((of_kernel.count() as f64 - open).abs() <= 2.0, "{open}");

@@ -1,6 +1,6 @@
-"""nginx and Caddy in front of a server, configured as the README says.
+"""nginx and Caddy in front of a server, configured as the manual says.
 
-What runs is src/dist/proxy/, which the README quotes, with other ports and the
+What runs is src/dist/proxy/, which the manual quotes, with other ports and the
 path of a certificate put in. Each proxy has a folder of its own and runs in the
 foreground: nothing of the machine's own nginx or Caddy is read or touched.
 """
