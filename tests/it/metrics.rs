@@ -371,3 +371,56 @@ fn client_messages_are_counted_by_event() {
         ])
     );
 }
+
+/// Requests to a full server, and the status that each is answered with.
+fn requests_by_status() -> Vec<(&'static str, Vec<u8>)> {
+    let get = |target: &str, headers: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+    };
+    let broadcast = |headers: &str, body: &str| {
+        format!("POST /broadcast HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n{body}")
+    };
+    let bare = r#"{"channel":"a","message":{}}"#;
+    let length = format!("Content-Length: {}\r\n", bare.len());
+    let publisher = token::sign(r#"{"broadcast":["b"]}"#);
+    let forbidden = format!("{length}Authorization: Bearer {publisher}\r\n");
+    let requests = [
+        ("200", get("/healthz", "")),
+        ("400", "nonsense\r\n\r\n".into()),
+        ("401", broadcast(&length, bare)),
+        ("403", broadcast(&forbidden, bare)),
+        ("404", get("/nowhere", "")),
+        ("405", get("/broadcast", "")),
+        ("408", "GET /healthz HTTP/1.1\r\n".into()),
+        ("413", broadcast("Content-Length: 2000000\r\n", "")),
+        ("414", get(&format!("/{}", "x".repeat(9_000)), "")),
+        ("417", get("/healthz", "Expect: something-else\r\n")),
+        ("426", get("/subscribe", "")),
+        ("431", get("/healthz", &"Name: value\r\n".repeat(101))),
+        ("501", broadcast("Transfer-Encoding: gzip\r\n", "")),
+        ("503", get("/readyz", "")),
+        ("505", "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n".into()),
+    ];
+    requests
+        .map(|(status, request)| (status, request.into()))
+        .into()
+}
+
+#[test]
+fn every_status_is_counted_under_its_own_code() {
+    let server = ServerWithMetrics::with(&[
+        ("BIFROST_MAX_CONNECTIONS", "1"),
+        ("BIFROST_REQUEST_TIMEOUT", "400ms"),
+    ]);
+    let _alice = server.raw_subscriber(&["a"]);
+    let mut expected = vec![("101", 1)];
+    for (status, request) in requests_by_status() {
+        let response = server.ask(request);
+        assert_eq!(response.status.to_string(), status, "{}", response.text());
+        expected.push((status, 1));
+    }
+    let scrape = server.scrape();
+    let name = "bifrost_http_requests_total";
+    assert_eq!(scrape.counted(name), counts(&expected));
+    assert_eq!(scrape.labelled(name, "code", "other"), 0.0);
+}
