@@ -4,6 +4,8 @@ use crate::support::eventually;
 use crate::support::http::Http;
 use crate::support::raw::{HANDSHAKE, RawSocket};
 use crate::support::server::Server;
+use crate::support::server_with_metrics::ServerWithMetrics;
+use crate::support::token;
 
 /// A handshake as a proxy would pass it on.
 fn forwarded(header: &str) -> String {
@@ -77,4 +79,32 @@ fn forwarded_address_of_an_untrusted_peer_is_ignored() {
     let _first = subscribe(&server, "X-Forwarded-For: 1.2.3.4").expect("within the limit");
     let second = subscribe(&server, "X-Forwarded-For: 5.6.7.8");
     assert_eq!(second.err(), Some(503));
+}
+
+#[test]
+fn handshake_over_the_limit_of_its_address_evicts_no_connection() {
+    let server = ServerWithMetrics::with(&[
+        ("BIFROST_MAX_CONNECTIONS", "2"),
+        ("BIFROST_MAX_CONNECTIONS_PER_IP", "1"),
+        ("BIFROST_TRUSTED_PROXIES", "127.0.0.1"),
+        ("BIFROST_REQUEST_TIMEOUT", "60s"),
+    ]);
+    let evicted = || server.scrape().value("bifrost_connections_evicted_total");
+    let mut alice = subscribe(&server, "X-Forwarded-For: 1.1.1.1").expect("within the limit");
+    alice.authenticate(&token::subscriber(&["a"]));
+    alice.expect_confirmed(&["a"]);
+    let mut idle = server.http();
+    assert_eq!(idle.get("/healthz").status, 200);
+
+    let refusal = server.ask(forwarded("X-Forwarded-For: 1.1.1.1"));
+    let sentence = refusal.expect_error(503);
+    assert!(sentence.contains("1.1.1.1"), "{sentence}");
+    assert_eq!(evicted(), 0.0);
+    assert_eq!(idle.get("/healthz").status, 200);
+
+    // The server was full: a handshake from another address does evict the idle connection.
+    let bob = subscribe(&server, "X-Forwarded-For: 2.2.2.2");
+    assert!(bob.is_ok(), "{:?}", bob.err());
+    assert_eq!(evicted(), 1.0);
+    idle.expect_closed();
 }
