@@ -28,7 +28,7 @@ pub trait Service {
 
 /// What happens to a request.
 pub enum Answer<U> {
-    /// It is answered, and the connection goes on as the client wishes.
+    /// It is answered, and the connection is kept if the client asks for it.
     Respond(Response),
     /// It is rejected, and the connection ended.
     Reject(HttpError),

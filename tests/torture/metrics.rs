@@ -4,8 +4,8 @@ use std::net::TcpStream;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::prometheus_text::Scrape;
 use crate::support::process::Launch;
+use crate::support::prometheus_text::Scrape;
 use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics, read};
 use crate::support::{eventually, raise_file_limit};
 use crate::tools::proc_stats::expect_idle;

@@ -1,4 +1,4 @@
-//! `GET /subscribe`: from the handshake to the end of a WebSocket connection.
+//! A subscriber, from its accepted handshake to the end of its connection.
 //!
 //! The worker thread that accepted the connection has touched stack that would stay resident for
 //! as long as the connection waits: parsing a head and verifying a token takes 24 KiB. So the
@@ -14,13 +14,13 @@ use arc_swap::ArcSwap;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use super::runtime_config::{RuntimeConfig, SubscriberConfig};
-use super::services::Services;
+use crate::api::runtime_config::{RuntimeConfig, SubscriberConfig};
+use crate::api::services::Services;
 use crate::auth::AuthError;
-use crate::http::{Answer, Head, HttpError, Status, Upgraded, forwarded};
+use crate::http::Upgraded;
 use crate::hub::Subscriptions;
 use crate::hub::queue::SendQueue;
-use crate::net::connections::{ConnectionPermit, IpPermit, OverIpLimit, PerIpLimit};
+use crate::net::connections::{ConnectionPermit, IpPermit};
 use crate::net::{self, Shutdown};
 use crate::protocol::channel::{self, NameError};
 use crate::protocol::close_frame::CloseFrame;
@@ -29,20 +29,15 @@ use crate::protocol::json::Text;
 use crate::protocol::limits::MAX_CHANNELS;
 use crate::telemetry::counter::Label;
 use crate::telemetry::counters;
-use crate::telemetry::labels::{AuthFailure, CloseCode, RejectReason};
+use crate::telemetry::labels::{AuthFailure, CloseCode};
 use crate::telemetry::throttle::Throttle;
-use crate::websocket::handshake::{self, HandshakeError};
 use crate::websocket::{Disconnect, Session, WebSocketPush, frame};
 
 /// Stack of a thread that waits for a subscriber, in bytes, of which it touches about 8 KiB.
 pub const STACK_SIZE: usize = 64 * 1024;
-/// Most characters of a foreign origin that are logged: it may be as long as a head.
-const LOGGED_ORIGIN: usize = 100;
 
-static REJECTED_ORIGINS: Throttle = Throttle::new();
 static REJECTED_TOKENS: Throttle = Throttle::new();
 static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
-static OVER_IP_LIMIT: Throttle = Throttle::new();
 
 /// A subscriber whose handshake is accepted, and whose session has not begun.
 pub struct Subscriber {
@@ -55,98 +50,10 @@ pub struct Subscriber {
     shutdown: Shutdown,
 }
 
-/// Answers a handshake. Nothing is evicted for one that is rejected for another reason.
-pub fn answer(
-    head: &Head,
-    connection: &mut net::Connection,
-    services: &Services,
-    config: &RuntimeConfig,
-) -> Answer<Subscriber> {
-    let accepted = match handshake::accept(head, config.origins.as_ref()) {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            counters::REJECTIONS.add_one(error.label());
-            log_origin(&error);
-            return Answer::Respond(error.into());
-        }
-    };
-    if services.shutdown.is_triggered() {
-        return reject(RejectReason::Draining, "the server is restarting");
-    }
-    let ip_permit = match acquire_ip_permit(head, connection, &config.per_ip) {
-        Ok(ip_permit) => ip_permit,
-        Err(over_limit) => {
-            log_over_ip_limit(over_limit);
-            return Answer::Respond(over_ip_limit(over_limit).into());
-        }
-    };
-    if !services.connections.evict_for_upgrade() {
-        return reject(RejectReason::Full, "the server is full; try again later");
-    }
-    if let Some(ip_permit) = ip_permit {
-        connection.ip_permit = ip_permit;
-    }
-    match Subscriber::connect(connection, services, config.subscriber.clone()) {
-        Some(subscriber) => Answer::Upgrade(accepted, subscriber),
-        None => {
-            counters::REJECTIONS.add_one(RejectReason::NoDescriptors);
-            let message = "no file descriptors left; try again";
-            Answer::Reject(HttpError::new(Status::Unavailable, message))
-        }
-    }
-}
-
-fn reject(reason: RejectReason, message: &str) -> Answer<Subscriber> {
-    counters::REJECTIONS.add_one(reason);
-    Answer::Respond(HttpError::new(Status::Unavailable, message).into())
-}
-
-/// Counts a client behind a trusted proxy towards the limit of its own address, which the proxy
-/// gives. Every other connection counts since it was accepted.
-fn acquire_ip_permit(
-    head: &Head,
-    connection: &net::Connection,
-    per_ip: &PerIpLimit,
-) -> Result<Option<IpPermit>, OverIpLimit> {
-    if !per_ip.is_trusted(connection.peer) {
-        return Ok(None);
-    }
-    let client = forwarded::client(head, |address| per_ip.is_trusted(address));
-    let permit = client.map(|client| per_ip.acquire(client)).transpose()?;
-    Ok(permit.filter(IpPermit::is_counted))
-}
-
-/// The error for a connection over the limit of its IP address.
-pub fn over_ip_limit(over_limit: OverIpLimit) -> HttpError {
-    HttpError::new(Status::Unavailable, over_limit.to_string())
-}
-
-/// Counts and logs a connection over the limit of its IP address.
-pub fn log_over_ip_limit(over_limit: OverIpLimit) {
-    counters::REJECTIONS.add_one(RejectReason::PerAddress);
-    if let Some(suppressed) = OVER_IP_LIMIT.pass() {
-        warn!("connection refused reason=\"{over_limit}\" suppressed={suppressed}");
-    }
-}
-
-/// Logs the page that was rejected. Its text is the client's, so it is cut and escaped.
-fn log_origin(error: &HandshakeError) {
-    let HandshakeError::Origin(origin) = error else {
-        return;
-    };
-    if let Some(suppressed) = REJECTED_ORIGINS.pass() {
-        let origin: String = origin.chars().take(LOGGED_ORIGIN).collect();
-        warn!(
-            "subscriber refused status=403 origin={origin:?} \
-             reason=\"not in BIFROST_ALLOWED_ORIGINS\" suppressed={suppressed}"
-        );
-    }
-}
-
 impl Subscriber {
     /// Connects a subscriber to the hub, before its handshake is answered: a client that has the
     /// response is counted. None when descriptors have run out.
-    fn connect(
+    pub fn connect(
         connection: &mut net::Connection,
         services: &Services,
         config: SubscriberConfig,
@@ -185,7 +92,7 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         limits,
         subscriber.shutdown,
     );
-    let mut subscription = Subscription {
+    let mut connected = SubscriberConnection {
         id,
         session,
         close: subscriber.close,
@@ -197,14 +104,14 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         _ip_permit: connection.ip_permit,
     };
     debug!("subscribing conn={id}");
-    match subscription.authenticate(Instant::now() + config.auth_timeout) {
-        Ok(()) => subscription.move_to_fresh_thread(),
-        Err(reason) => subscription.end(reason),
+    match connected.authenticate(Instant::now() + config.auth_timeout) {
+        Ok(()) => connected.move_to_fresh_thread(),
+        Err(reason) => connected.end(reason),
     }
 }
 
 /// An open WebSocket connection.
-struct Subscription {
+struct SubscriberConnection {
     id: u64,
     session: Session,
     close: CloseCounter,
@@ -235,7 +142,7 @@ enum Handled {
     Answered,
 }
 
-impl Subscription {
+impl SubscriberConnection {
     /// Waits for the first valid token. Other messages are answered, and don't extend the time.
     fn authenticate(&mut self, deadline: Instant) -> Result<(), Disconnect> {
         loop {
@@ -251,17 +158,17 @@ impl Subscription {
         let handed_over = Arc::new(Mutex::new(Some(self)));
         let taken = handed_over.clone();
         let run = move || {
-            let subscription = taken.lock().take();
+            let connection = taken.lock().take();
             drop(taken);
-            if let Some(subscription) = subscription {
-                subscription.run();
+            if let Some(connection) = connection {
+                connection.run();
             }
         };
         let started = thread::Builder::new().stack_size(STACK_SIZE).spawn(run);
         if started.is_err() {
             let kept = handed_over.lock().take();
-            if let Some(subscription) = kept {
-                subscription.run();
+            if let Some(connection) = kept {
+                connection.run();
             }
         }
     }
@@ -347,7 +254,7 @@ impl Subscription {
     }
 
     fn end(self, reason: Disconnect) {
-        let Subscription {
+        let SubscriberConnection {
             id,
             session,
             mut close,
