@@ -97,7 +97,7 @@ restart_in_a_stream() {
   done
 }
 
-cp "$DIST"/bifrost_*_amd64.deb "$SHARED"
+cp "$DIST"/bifrost_*.deb "$SHARED"
 start_machine
 
 echo "- the commands work"

@@ -11,7 +11,7 @@ set -euo pipefail
 ADDRESS=127.0.0.1:3000
 
 main() {
-  cp "$DIST"/bifrost_*_amd64.deb "$SHARED/bifrost.deb"
+  cp "$DIST"/bifrost_*.deb "$SHARED/bifrost.deb"
   start_machine
   installs_and_starts
   serves
