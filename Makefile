@@ -7,6 +7,7 @@ CARGO        := cargo
 RUSTC        ?= rustc
 CARGO_HOME   ?= $(HOME)/.cargo
 VERSION      := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # The target that rustc builds for by itself. PATH is passed on because make before 4.4 does not export to `shell`.
 RUST_HOST    := $(shell PATH='$(PATH)' $(RUSTC) -vV 2>/dev/null | sed -n 's/^host: //p')
 
@@ -31,6 +32,9 @@ DEBIAN_CPU     := $(DEBIAN_$(STATIC_CPU))
 ifneq ($(STATIC_CPU),$(HOST_CPU))
 LINKER_VARIABLE := CARGO_TARGET_$(shell echo '$(STATIC_TARGET)' | tr 'a-z-' 'A-Z_')_LINKER
 export $(LINKER_VARIABLE) ?= $(STATIC_CPU)-linux-gnu-gcc
+ifdef DEBIAN_CPU
+CROSS_PACKAGES := , on Debian: apt-get install gcc-$(subst _,-,$(STATIC_CPU))-linux-gnu libc6-dev-$(DEBIAN_CPU)-cross
+endif
 endif
 
 # Relative relocations make the binary for x86-64 70 KB smaller. glibc applies them from 2.36 on; the version of a
@@ -65,7 +69,7 @@ UNITS        = $(DESTDIR)$(UNITDIR)/bifrost.service $(DESTDIR)$(UNITDIR)/bifrost
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint deny model torture e2e fuzz bench bench-quick bench-peers static release \
-  install uninstall clean need-cargo
+  install uninstall clean need-cargo need-linker need-dpkg
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -118,7 +122,7 @@ bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs 
 	tests/bench/peers/install
 	$(CARGO) bench --locked --bench bench -- --scenario peers $(BENCH)
 
-static: need-cargo ## Build the static binary target/static/bifrost; STATIC_TARGET=... for another machine
+static: need-cargo need-linker ## Build the static binary target/static/bifrost; STATIC_TARGET=... for another machine
 	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RELEASE_FLAGS) | sed 's/.$$//')" \
 	  $(CARGO) build --release --locked --target-dir target --target $(STATIC_TARGET)
 	@# A static binary names no program interpreter and no shared library. ldd can't tell for another processor.
@@ -129,7 +133,7 @@ static: need-cargo ## Build the static binary target/static/bifrost; STATIC_TARG
 	@if [ '$(STATIC_CPU)' = '$(HOST_CPU)' ]; then $(STATIC_BINARY) --version; fi
 	@ls -l $(STATIC_BINARY)
 
-release: static ## Pack the static binary: an archive and a Debian package in target/dist
+release: need-dpkg static ## Pack the static binary: an archive and a Debian package in target/dist
 	rm -rf target/dist
 	src/dist/pack $(VERSION) $(STATIC_CPU) $(DEBIAN_CPU) target/dist NATIVE="$(NATIVE)"
 	@cd target/dist && sha256sum *
@@ -162,8 +166,38 @@ clean: ## Remove what was built
 	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/.prometheus tests/e2e/artefacts \
 	  tests/bench/peers/node_modules tests/fuzz/target tests/fuzz/corpus tests/fuzz/artifacts tests/fuzz/coverage
 
+# What the targets need that may be missing, each named with its cure.
+INSTALL_RUST := install Rust $(RUST_VERSION) or later, with rustup (https://rustup.rs) or your distribution
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { \
-	  echo "cargo is missing; install Rust 1.88 or later, with rustup (https://rustup.rs) or your distribution"; exit 1; }
+	  echo "cargo is missing; $(INSTALL_RUST)"; exit 1; }
+	@version=$$($(CARGO) --version) || exit 1; version=$${version#cargo }; version=$${version%% *}; \
+	printf '%s\n' '$(RUST_VERSION)' "$$version" | sort -Vc >/dev/null 2>&1 || { \
+	  echo "cargo $$version is too old; run \`rustup update stable\`, or $(INSTALL_RUST)"; exit 1; }
+	@case '$(RUST_HOST)' in \
+	  *-linux-*) ;; \
+	  '') echo "$(RUSTC) is missing or does not run; $(INSTALL_RUST)"; exit 1 ;; \
+	  *) echo "Bifrost runs on Linux only; $(RUSTC) here builds for $(RUST_HOST)"; exit 1 ;; esac
 	@command -v cc >/dev/null || { \
 	  echo "a C linker is missing; install one, on Debian: apt-get install gcc libc6-dev"; exit 1; }
+
+# A build for this machine's own processor needs cc and, with glibc, its static library, which some distributions
+# pack on its own. rustc brings musl's. A build for another processor needs a cross compiler.
+need-linker: need-cargo
+ifdef LINKER_VARIABLE
+	@command -v $($(LINKER_VARIABLE)) >/dev/null || { \
+	  echo "$($(LINKER_VARIABLE)), the linker for $(STATIC_TARGET), is missing; install it$(CROSS_PACKAGES)," \
+	    "or name another in $(LINKER_VARIABLE)"; exit 1; }
+else ifneq ($(findstring -linux-gnu,$(STATIC_TARGET)),)
+	@test -e "$$(cc -print-file-name=libc.a)" || { \
+	  echo "libc.a, the static C library, is missing; install it, on Debian: apt-get install libc6-dev," \
+	    "on Fedora: dnf install glibc-static"; exit 1; }
+endif
+
+need-dpkg: need-cargo
+	@test -n '$(DEBIAN_CPU)' || { \
+	  echo "no package is made for $(STATIC_TARGET), only for x86_64 and aarch64; \`make static\` and \`make install\`" \
+	    "may still work"; exit 1; }
+	@command -v dpkg-deb >/dev/null || { \
+	  echo "dpkg-deb is missing; install it, on most distributions as the package dpkg; or install without it:" \
+	    "\`make static\`, then \`make install\`"; exit 1; }
