@@ -1,6 +1,6 @@
-# Bifrost: everything that is done with a checkout. `make help` lists it.
+# Bifrost: building, testing, packing and installing from a checkout. `make help` lists the targets.
 
-# A fresh machine may have cargo where the shell does not look yet.
+# rustup installs cargo here; a shell that was started before that does not search it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 CARGO        := cargo
@@ -50,7 +50,7 @@ RELEASE_FLAGS := '-Ctarget-feature=+crt-static' $(RELATIVE_RELOCATIONS) \
 # The modification time of all files in a release: the last commit's or, without git, the changelog's.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 
-# The models are a package of their own, with a lock file of their own.
+# The models have a package and a lock file of their own.
 MODEL := --manifest-path tests/model/Cargo.toml --target-dir target/model --locked
 
 # Where `make install` puts the files. DESTDIR is prepended to all paths, for packing.
@@ -87,38 +87,38 @@ lint: need-cargo ## Check the formatting, and clippy with warnings as errors
 	$(CARGO) clippy --locked --test torture -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-check: lint test ## lint, then test
+check: lint test ## Run lint, then test
 
-deny: need-cargo ## Check licences, sources and versions of what we depend on; advisories where they can be had
+deny: need-cargo ## Check the dependencies: licences, sources, versions, and advisories if they can be fetched
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --locked check licenses bans sources
 	@if $(CARGO) deny --locked fetch db 2>/dev/null; then $(CARGO) deny --locked check advisories; \
-	  else echo "advisories: NOT checked, their database can't be fetched from here"; fi
+	  else echo "advisories: NOT checked, the database can't be fetched from here"; fi
 
-torture: need-cargo ## Run the faults, floods and crowds; TORTURE=name runs some; needs root, and installs what they need
+torture: need-cargo ## Run the stress and fault tests; TORTURE=NAME selects some; needs root, installs packages
 	tests/torture/install
 	$(CARGO) test --locked --profile torture --features provoke-panic --test torture -- --test-threads=1 $(TORTURE)
 
-model: need-cargo ## Try the orders in which threads may take turns in outbox, line and registry
+model: need-cargo ## Explore the thread interleavings of send queue, batcher and hub, with loom and shuttle
 	$(CARGO) fmt --check --manifest-path tests/model/Cargo.toml
 	$(CARGO) clippy $(MODEL) --lib --tests --features loom -- -D warnings
 	$(CARGO) clippy $(MODEL) --lib --tests --features shuttle -- -D warnings
 	$(CARGO) test $(MODEL) --features loom
 	$(CARGO) test $(MODEL) --features shuttle
 
-e2e: release ## Run real clients against the static binary; installs what they need
+e2e: release ## Run real clients against the static binary; installs packages
 	tests/e2e/run $(STATIC_BINARY)
 
-fuzz: need-cargo ## Feed made-up input to what reads it, a minute each; FUZZ_SECONDS=1800 for more
+fuzz: need-cargo ## Fuzz the parsers, a minute each; FUZZ_SECONDS=1800 for longer
 	tests/fuzz/run
 
-bench: need-cargo ## Measure against the physical limit; BENCH="--help" lists the options
+bench: need-cargo ## Measure against the limit of the machine; BENCH="--help" lists the options
 	$(CARGO) bench --locked --bench bench -- $(BENCH)
 
-bench-quick: need-cargo ## The same in a minute, for correctness only
+bench-quick: need-cargo ## Run the benchmark for a minute, to check its results and not its times
 	$(CARGO) bench --locked --bench bench -- --quick
 
-bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs them
+bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs both
 	tests/bench/peers/install
 	$(CARGO) bench --locked --bench bench -- --scenario peers $(BENCH)
 
@@ -158,11 +158,11 @@ install: ## Install what `make static` built; PREFIX=/usr/local SYSCONFDIR=/etc 
 	  install -m 644 src/dist/bifrost.env "$(DESTDIR)$(SYSCONFDIR)/bifrost/bifrost.env"
 	@echo "next: put a secret into $(SYSCONFDIR)/bifrost/secret, mode 600; systemctl enable --now bifrost"
 
-uninstall: ## Remove what `make install` put there, but not the settings and the secret
+uninstall: ## Remove what `make install` installed, except the settings and the secret
 	rm -f "$(DESTDIR)$(PREFIX)/bin/bifrost" $(MAN_FILES) $(COMPLETIONS) $(UNITS)
-	@echo "left: $(SYSCONFDIR)/bifrost"
+	@echo "kept: $(SYSCONFDIR)/bifrost"
 
-clean: ## Remove what was built
+clean: ## Remove everything that was built or installed into the checkout
 	rm -rf target tests/e2e/node_modules tests/e2e/.venv tests/e2e/.prometheus tests/e2e/artefacts \
 	  tests/bench/peers/node_modules tests/fuzz/target tests/fuzz/corpus tests/fuzz/artifacts tests/fuzz/coverage
 
