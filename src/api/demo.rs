@@ -1,7 +1,6 @@
-//! `bifrost demo`: the server plus what an application would do, on one page.
+//! `bifrost demo`: the server, and what an application would do, on one page.
 //!
-//! The demonstration signs tokens itself, for the one channel of its page, and only
-//! when it is started as such.
+//! The demonstration signs tokens itself, for the one channel of its page.
 
 use std::net::SocketAddr;
 
@@ -9,13 +8,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::auth::{Algorithm, Secret, sign};
-use crate::http::{HttpError, Request, Response};
+use crate::http::{HttpError, Request, Response, Status};
 use crate::protocol::json;
 
-/// The one channel that the demonstration signs for.
+/// The one channel that the demonstration signs tokens for.
 pub const CHANNEL: &str = "demo";
 
-/// What an application would have: the secret.
+/// The application's part: it knows the secret.
 #[derive(Debug, Clone)]
 pub struct Demo {
     secret: Secret,
@@ -33,31 +32,30 @@ impl Demo {
         Response::page(include_str!("assets/demo.html"))
     }
 
-    /// What an application's own endpoint gives a user: a token for its channels.
+    /// `GET /demo/token`: what an application's own endpoint gives a user, a token for its channels.
     pub fn give_token(&self) -> Response {
         Response::json(
-            200,
+            Status::Ok,
             &json!({ "token": self.subscriber_token(), "channels": [CHANNEL] }),
         )
     }
 
-    /// Signs a message for the demonstration's channel.
+    /// `POST /demo/sign`: a token that broadcasts a message to the demonstration's channel.
     ///
     /// # Errors
-    /// A refusal with 400 whose sentence says what is wrong.
+    /// 400 with a sentence that says what is wrong.
     pub fn sign_message(&self, request: &Request) -> Result<Response, HttpError> {
         if json::is_too_deep(&request.body) {
-            return Err(HttpError::new(400, "body is nested too deep"));
+            return Err(HttpError::bad_request("body is nested too deep"));
         }
         let body: Value = serde_json::from_slice(&request.body)
-            .map_err(|_| HttpError::new(400, r#"body is not JSON; send {"message":{…}}"#))?;
+            .map_err(|_| HttpError::bad_request(r#"body is not JSON; send {"message":{…}}"#))?;
         match &body["message"] {
             message @ Value::Object(_) => Ok(Response::json(
-                200,
+                Status::Ok,
                 &json!({ "token": self.broadcast_token(message) }),
             )),
-            _ => Err(HttpError::new(
-                400,
+            _ => Err(HttpError::bad_request(
                 r#"body has no message; send {"message":{…}}"#,
             )),
         }
@@ -78,7 +76,7 @@ impl Demo {
     }
 }
 
-/// What a newcomer reads on the terminal: where to look and what to type.
+/// What a newcomer reads on the terminal: the page to open and the command to type.
 pub fn introduction(demo: &Demo, address: SocketAddr) -> String {
     let message = json!({ "event": "new_item", "data": r#"{"title":"Hello from curl"}"# });
     let (subscriber, broadcast) = (demo.subscriber_token(), demo.broadcast_token(&message));

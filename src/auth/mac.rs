@@ -1,7 +1,7 @@
 //! The key of a token's signature: HMAC with SHA-2 (RFC 2104, RFC 7518 §3.2).
 //!
-//! Every broadcast is verified, and a third of that was hashing the same key again. So the
-//! key is hashed once, and each token starts from a copy of that state.
+//! Hashing the key took a third of the time to verify a broadcast, so it is hashed once, and each
+//! token starts from a copy of that state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,17 +9,17 @@ use std::str::FromStr;
 use hmac::{Hmac, Mac as _};
 use sha2::{Sha256, Sha384, Sha512};
 
-/// A secret shared with the application. `Debug` does not show it.
+/// The secret that the server shares with the application. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// Takes the secret's bytes as they are.
+    /// A secret of these bytes.
     pub fn new(bytes: Vec<u8>) -> Secret {
         Secret(bytes)
     }
 
-    /// The bytes themselves; only for signing and verifying.
+    /// The bytes themselves, for signing and verifying only.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -79,7 +79,7 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
     }
 }
 
-/// A key that is ready to verify: one that has gone through the hash already.
+/// A key that is hashed already, ready to verify and sign.
 #[derive(Clone)]
 pub enum Mac {
     /// See [`Algorithm::HS256`].
@@ -128,12 +128,12 @@ impl Mac {
 
     /// Whether `signature` is that of `text`, compared in constant time.
     pub fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
-        let verdict = match self {
+        let verified = match self {
             Mac::HS256(key) => key.clone().chain_update(text).verify_slice(signature),
             Mac::HS384(key) => key.clone().chain_update(text).verify_slice(signature),
             Mac::HS512(key) => key.clone().chain_update(text).verify_slice(signature),
         };
-        verdict.is_ok()
+        verified.is_ok()
     }
 }
 

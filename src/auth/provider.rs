@@ -1,7 +1,7 @@
 //! HMAC for jsonwebtoken, and nothing else.
 //!
-//! Its own provider for the pure-Rust crates brings RSA, elliptic curves and a random number
-//! generator, of which a server that takes HMAC alone has only the size and the advisories.
+//! jsonwebtoken's own provider brings RSA, elliptic curves and a random number generator, which
+//! would cost a server that uses HMAC alone their size and their security advisories.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -12,14 +12,14 @@ use super::mac::{Algorithm, Mac, Secret};
 
 static HMAC_ONLY: CryptoProvider = CryptoProvider {
     signer_factory: signer,
-    // Tokens are verified without jsonwebtoken, from a key that is prepared once.
+    // Tokens are verified by `token`, with a key that is prepared once.
     verifier_factory: |_, _| Err(Error::from(ErrorKind::InvalidAlgorithm)),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Lets jsonwebtoken sign; has to come before it is asked to.
+/// Installs the provider; must be called before jsonwebtoken signs.
 pub fn install() {
-    let _ = HMAC_ONLY.install_default(); // it is there already
+    let _ = HMAC_ONLY.install_default(); // it is installed already
 }
 
 fn signer(name: &Name, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {

@@ -15,7 +15,7 @@ const MAX_LIFETIME: u64 = 36_500;
 /// The server's settings that signing needs.
 const KEYS: [&str; 2] = ["JWT_SECRET_FILE", "JWT_ALGORITHM"];
 
-/// Every setting of the server that is not a secret.
+/// The flags of all settings of the server; secrets have none.
 pub fn settings(command: Command) -> Command {
     command.args(SETTINGS.iter().filter_map(setting))
 }
@@ -109,6 +109,7 @@ fn keys(command: Command) -> Command {
     })
 }
 
+/// The flags of these settings of the server.
 fn settings_named(names: &[&str]) -> impl Iterator<Item = Arg> {
     let wanted = SETTINGS
         .iter()
@@ -141,10 +142,11 @@ fn content(command: Command) -> Command {
         .group(message.required(true))
 }
 
+/// The flag of a setting, unless it is a secret. Its value may be any bytes.
 fn setting(setting: &Setting) -> Option<Arg> {
-    let help = format!("{} [{}]", setting.help, setting.variable);
+    let help = format!("{} [{}]", setting.help_line(), setting.variable);
     let arg = Arg::new(setting.variable)
-        .long(setting.flag?)
+        .long(setting.flag()?)
         .value_name(setting.value);
     Some(arg.value_parser(OsStringValueParser::new()).help(help))
 }

@@ -16,4 +16,4 @@ mod variables;
 
 pub use action::Action;
 pub use table::{Invocation, parse};
-pub use variables::{origin, unknown, variables};
+pub use variables::variables;

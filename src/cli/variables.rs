@@ -47,7 +47,7 @@ fn without_overruled_secrets(mut all: Variables) -> Variables {
 }
 
 fn from_flag(setting: &Setting, matches: &ArgMatches) -> Option<Given> {
-    let name = format!("--{}", setting.flag?);
+    let name = format!("--{}", setting.flag()?);
     // Most commands lack most flags, which is an error to clap and none here.
     let value = matches.try_get_one::<OsString>(setting.variable).ok()??;
     given(name, value.clone())

@@ -1,76 +1,84 @@
-//! What is different in settings that were read again, and what of it takes a restart.
+//! The difference between two configurations, and what of it takes a restart.
 
 use std::fmt;
 
-use super::{Config, SETTINGS};
+use crate::config::setting::{Effect, Setting, Show};
+use crate::config::settings::SETTINGS;
+use crate::config::values::Config;
 
-/// What is settled once and for all when the server starts.
-const AT_START: [&str; 3] = ["HOST", "PORT", "BIFROST_METRICS_ADDR"];
-
-/// One setting that is no longer what it was.
+/// One setting whose value has changed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     variable: &'static str,
-    /// What it is now; of a secret only that it has changed.
+    /// The new value; of a secret only that it has changed.
     value: String,
+    needs_restart: bool,
 }
 
 impl Change {
-    /// Whether it counts only after a restart.
+    /// Whether it takes effect only after a restart.
     pub fn needs_restart(&self) -> bool {
-        AT_START.contains(&self.variable)
+        self.needs_restart
     }
 }
 
 /// As in the log: `BIFROST_QUEUE=2MiB`.
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Change { variable, value } = self;
-        match value.contains([' ', '"', '=']) {
-            true => write!(formatter, "{variable}={value:?}"),
-            false => write!(formatter, "{variable}={value}"),
+        let Change {
+            variable, value, ..
+        } = self;
+        if value.contains([' ', '"', '=']) {
+            write!(formatter, "{variable}={value:?}")
+        } else {
+            write!(formatter, "{variable}={value}")
         }
     }
 }
 
 impl Config {
-    /// What is different in `new`, in the order of the settings.
+    /// The settings whose values differ in `new`, in the order of the table.
     pub fn changes(&self, new: &Config) -> Vec<Change> {
-        let change = |variable| {
-            let value = match variable {
-                "JWT_SECRET_FILE" | "JWT_SECRET_PREVIOUS_FILE" => None,
-                "JWT_SECRET" => changed(&self.secret, &new.secret),
-                "JWT_SECRET_PREVIOUS" => changed(&self.previous_secret, &new.previous_secret),
-                _ => new
-                    .value_of(variable)
-                    .filter(|value| self.value_of(variable).as_ref() != Some(value)),
-            };
-            value.map(|value| Change { variable, value })
+        let change = |setting: &Setting| {
+            Some(Change {
+                variable: setting.variable,
+                value: changed_value(setting, self, new)?,
+                needs_restart: setting.needs_restart(),
+            })
         };
-        let variables = SETTINGS.iter().map(|setting| setting.variable);
-        variables.filter_map(change).collect()
+        SETTINGS.iter().filter_map(change).collect()
     }
 
-    /// The same but for what was settled when `old` was read, and stays.
+    /// The same configuration, but for the settings that take a restart: they keep the values
+    /// that they have in `old`.
     #[must_use]
-    pub fn after_start_with(self, old: &Config) -> Config {
-        Config {
-            host: old.host.clone(),
-            port: old.port,
-            metrics_addr: old.metrics_addr,
-            ..self
+    pub fn keep_restart_settings_of(mut self, old: &Config) -> Config {
+        for setting in SETTINGS {
+            if let Effect::Restart(keep) = setting.effect {
+                keep(&mut self, old);
+            }
         }
+        self
     }
 }
 
-fn changed<T: PartialEq>(old: &T, new: &T) -> Option<String> {
-    (old != new).then(|| "changed".into())
+/// The new value, if it is another one. Secrets are compared themselves, since two of them may
+/// have the same length; one in a file is a change of the secret, whose row comes before.
+fn changed_value(setting: &Setting, old: &Config, new: &Config) -> Option<String> {
+    match setting.show {
+        Show::SecretFile(_) => None,
+        Show::Secret(secret) => (secret(old) != secret(new)).then(|| "changed".to_owned()),
+        Show::Value(_) => {
+            let value = setting.value_in(new);
+            (value != setting.value_in(old)).then_some(value)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     const SECRET: (&str, &str) = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
 
@@ -79,8 +87,8 @@ mod tests {
         Config::from_variables(&variables(&all)).unwrap()
     }
 
-    /// Settings that are not their defaults; one for each that there is.
-    const OTHERS: [(&str, &str); 21] = [
+    /// For each setting a value that is not its default.
+    const OTHERS: [(&str, &str); 20] = [
         ("JWT_SECRET", "another-secret-of-32-bytes-or-more"),
         (
             "JWT_SECRET_PREVIOUS",
@@ -104,7 +112,6 @@ mod tests {
         ("BIFROST_DRAIN_TIMEOUT", "5ms"),
         ("BIFROST_ALLOWED_ORIGINS", "https://a.example"),
         ("BIFROST_LOG", "debug"),
-        ("BIFROST_URL", "http://127.0.0.1:1"),
     ];
 
     #[test]
@@ -129,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_stays_until_then() {
+    fn settings_that_take_a_restart_keep_their_values() {
         let old = config(&[("PORT", "3000")]);
         let new = config(&[
             ("PORT", "3001"),
@@ -138,7 +145,7 @@ mod tests {
         ]);
         let restart = |change: &Change| change.needs_restart();
         assert_eq!(old.changes(&new).iter().filter(|c| restart(c)).count(), 2);
-        let in_force = new.clone().after_start_with(&old);
+        let in_force = new.clone().keep_restart_settings_of(&old);
         assert_eq!((in_force.port, in_force.queue), (3000, 5));
         assert_eq!(in_force.changes(&new).len(), 2);
     }

@@ -1,44 +1,45 @@
-//! The part of the settings that signing and verifying take: what the commands beside `serve` need.
+//! The settings that signing and verifying need, for the commands other than `serve`.
 
-use super::reader::Reader;
-use super::{ConfigError, Variables};
 use crate::auth::{Algorithm, Secret};
+use crate::config::error::ConfigError;
+use crate::config::settings::tokens;
+use crate::config::variables::Variables;
 
 /// What tokens are signed and verified with.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The HMAC secret. No default.
+    /// The HMAC secret.
     pub secret: Secret,
-    /// The only algorithm accepted. Default HS512.
+    /// The only algorithm accepted.
     pub algorithm: Algorithm,
 }
 
 impl Keys {
-    /// Checks the secret and the algorithm, and no other setting.
+    /// Reads the algorithm and the secret, and no other setting.
     ///
     /// # Errors
-    /// The first of the two that is wrong, as the server would say it.
+    /// The first of the two that is wrong, as [`crate::config::Config::from_variables`] words it.
     pub fn from_variables(variables: &Variables) -> Result<Keys, ConfigError> {
         Ok(Keys {
             algorithm: Keys::algorithm(variables)?,
-            secret: Reader(variables).secret()?,
+            secret: tokens::secret(&tokens::SECRET.reader(variables))?,
         })
     }
 
-    /// The algorithm alone, for who has no secret.
+    /// Reads the algorithm alone, for a command that runs without a secret too.
     ///
     /// # Errors
-    /// When it is none of ours.
+    /// When it is not one of the three.
     pub fn algorithm(variables: &Variables) -> Result<Algorithm, ConfigError> {
-        Reader(variables).one_of("JWT_ALGORITHM", Algorithm::HS512, "HS256, HS384 or HS512")
+        tokens::algorithm(&tokens::ALGORITHM.reader(variables))
     }
 
-    /// The secret before, by which tokens are verified too. Nobody signs with it.
+    /// Reads the previous secret, which verifies tokens too, but signs none.
     ///
     /// # Errors
-    /// When one is given that can't be one, as the server would say it.
+    /// When one is given that is wrong, as [`crate::config::Config::from_variables`] words it.
     pub fn previous(variables: &Variables) -> Result<Option<Secret>, ConfigError> {
-        Reader(variables).previous_secret()
+        tokens::previous_secret(&tokens::PREVIOUS_SECRET.reader(variables))
     }
 
     /// Whether a secret was given, good or not.
@@ -54,10 +55,10 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     #[test]
-    fn settings_of_the_server_are_not_looked_at() {
+    fn other_settings_of_the_server_are_not_read() {
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let all = variables(&[secret, ("PORT", "80a"), ("JWT_ALGORITHM", "HS256")]);
         assert!(Keys::are_given(&all));
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_as_wrong_as_for_the_server() {
+    fn a_secret_that_the_server_refuses_is_refused() {
         assert!(!Keys::are_given(&variables(&[("JWT_SECRET", "")])));
         for pairs in [
             &[][..],

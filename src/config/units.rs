@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `500ms`, `15s`, `2m`, `64KiB`, `1MiB`.
+//! Durations and sizes as text, both ways: `500ms`, `15s`, `2m`, `64KiB`, `1MiB`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// Like a duration of the settings, where days (`d`) make sense too.
+/// Reads the lifetime of a token: like a duration, or a whole number of days (`d`).
 pub fn lifetime(text: &str) -> Option<Duration> {
     match split(text)? {
         (days, "d") => days.checked_mul(24 * HOUR).map(Duration::from_millis),
@@ -45,6 +45,25 @@ pub fn size(text: &str) -> Option<u64> {
     number.checked_mul(bytes)
 }
 
+/// Writes a duration in the largest unit that divides it.
+pub fn duration_text(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [(HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
+    let divides = |(unit, _): &&(u64, &str)| millis.is_multiple_of(u128::from(*unit));
+    let (unit, name) = units.iter().find(divides).unwrap_or(&(1, "ms"));
+    format!("{}{name}", millis / u128::from(*unit))
+}
+
+/// Writes a size in the largest unit that divides it.
+pub fn size_text(bytes: usize) -> String {
+    let bytes = bytes as u64;
+    let units = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+    let divides = |(unit, _): &&(u64, &str)| bytes.is_multiple_of(*unit);
+    let (unit, name) = units.iter().find(divides).unwrap_or(&(1, "B"));
+    format!("{}{name}", bytes / unit)
+}
+
+/// Splits a text into its number and its unit.
 fn split(text: &str) -> Option<(u64, &str)> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -73,6 +92,17 @@ mod tests {
             (Some(1_048_576), Some(1_048_576))
         );
         assert_eq!((size("1GiB"), size("1G")), (Some(1 << 30), Some(1 << 30)));
+    }
+
+    #[test]
+    fn the_largest_unit_without_a_remainder_is_shown() {
+        assert_eq!(duration_text(Duration::from_secs(75)), "75s");
+        assert_eq!(duration_text(Duration::from_secs(7200)), "2h");
+        assert_eq!(duration_text(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(
+            (size_text(1 << 20), size_text(1500)),
+            ("1MiB".into(), "1500B".into())
+        );
     }
 
     #[test]
@@ -109,6 +139,14 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,20}") {
             let _ = (duration(&text), size(&text), lifetime(&text));
+        }
+
+        #[test]
+        fn what_is_shown_can_be_read_back(number in 1_u32..) {
+            let time = Duration::from_millis(number.into());
+            prop_assert_eq!(duration(&duration_text(time)), Some(time));
+            let bytes = number as usize;
+            prop_assert_eq!(size(&size_text(bytes)), Some(bytes as u64));
         }
 
         #[test]

@@ -1,19 +1,25 @@
-//! One connection's requests and answers, with their time limits.
+//! HTTP on one connection: requests and responses in turn, with their time limits.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Decoder, Head, HttpError, Persistence, Progress, Request, Response, head_end};
-use crate::net::connections::{ConnectionHandle, RequestGuard};
+use super::decoder::{Decoder, Progress, Request};
+use super::error::HttpError;
+use super::head::Head;
+use super::head_end;
+use super::response::{Persistence, Response};
+use super::status::Status;
+use crate::net;
+use crate::net::connections::RequestGuard;
+use crate::net::poll::{Wait, wait};
 use crate::net::shutdown::Shutdown;
-use crate::net::socket::{Socket, Wait, wait};
 
-/// A buffer that a large request has left is given back, in bytes.
+/// A larger buffer, left by a large request, is given back between requests; in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;
 
-/// What a conversation allows.
+/// The limits of requests and responses.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Largest body, in bytes.
@@ -22,94 +28,87 @@ pub struct Limits {
     pub request: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// For the peer to take something.
+    /// For the peer to take some of a response.
     pub write: Duration,
 }
 
 /// What the client did next.
 #[derive(Debug)]
 pub enum Next {
-    /// It asked for something.
+    /// It sent a whole request.
     Request(Request),
-    /// What it sent can't be answered but with this, and nothing after it.
-    Refused(HttpError),
+    /// It sent what can only be rejected; the connection ends with that.
+    Rejected(HttpError),
     /// It is gone, or has been silent for too long.
-    Over,
+    End,
 }
 
-/// The conversation on one connection.
+/// A connection that speaks HTTP.
 pub struct Connection {
-    socket: Socket,
-    guest: ConnectionHandle,
-    stop: Shutdown,
-    /// Those of the request that is under way, or was last.
+    /// Dropped before the permit in `inner`: a request ends before its connection.
+    phase: Phase,
+    inner: net::Connection,
+    shutdown: Shutdown,
+    /// Those in force when the last request began.
     limits: Limits,
     decoder: Decoder,
-    /// What has arrived and is not used yet.
+    /// Bytes that have arrived and are not decoded yet.
     input: Vec<u8>,
-    phase: Phase,
     /// When the phase has to be over; between requests the socket knows it too.
     deadline: Instant,
-    /// How long the socket itself waits, once it was told.
+    /// How long a waiting receive waits, once it was set.
     receive_limit: Option<Duration>,
 }
 
-/// What is going on.
+/// What the connection is waiting for.
 enum Phase {
-    /// Nothing has come on this connection yet.
-    Fresh,
-    /// A request has begun to come, and is not answered.
-    UnderWay(RequestGuard),
-    /// One request is answered, and no other has begun. The thread sleeps in `recv`, which
-    /// a busy publisher's connection does for every request: a `poll` before it would cost a
-    /// tenth of the whole broadcast.
-    Between,
+    /// Its first bytes.
+    First,
+    /// The rest of a request that has begun to arrive, or its response.
+    Request(RequestGuard),
+    /// The next request. The thread sleeps in `recv`, for every request of a busy publisher: a
+    /// `poll` before it would cost a tenth of the whole broadcast.
+    Idle,
 }
 
 impl Connection {
-    /// Begins with a connection that was accepted just now.
-    pub fn new(
-        socket: Socket,
-        limits: Limits,
-        guest: ConnectionHandle,
-        stop: Shutdown,
-    ) -> Connection {
+    /// HTTP on a connection that was accepted just now.
+    pub fn new(inner: net::Connection, limits: Limits, shutdown: Shutdown) -> Connection {
         Connection {
-            socket,
-            guest,
-            stop,
+            phase: Phase::First,
+            inner,
+            shutdown,
             limits,
             decoder: Decoder::new(limits.max_body),
             input: Vec::new(),
-            phase: Phase::Fresh,
             deadline: Instant::now() + limits.request,
             receive_limit: None,
         }
     }
 
-    /// Waits for the next request; the one before it is answered. What is allowed then is asked
-    /// when it begins.
-    pub fn await_request(&mut self, limits: impl Fn() -> Limits) -> Next {
-        if matches!(self.phase, Phase::UnderWay(_)) && self.rest().is_err() {
-            return Next::Over;
+    /// The TCP connection with its permits.
+    pub fn inner(&mut self) -> &mut net::Connection {
+        &mut self.inner
+    }
+
+    /// Waits for the next request; the one before is answered. `limits` is asked when it begins.
+    pub fn next_request(&mut self, limits: impl Fn() -> Limits) -> Next {
+        if matches!(self.phase, Phase::Request(_)) && self.become_idle().is_err() {
+            return Next::End;
         }
         loop {
             if self.note_beginning(&limits).is_none() {
-                return Next::Over;
+                return Next::End;
             }
             match self.decoder.advance(&mut self.input) {
-                Ok(Progress::Whole(request)) => return self.take(request),
+                Ok(Progress::Whole(request)) => return self.accept(request),
                 Ok(Progress::AwaitsContinue) => {
-                    if self
-                        .socket
-                        .send_all(b"HTTP/1.1 100 Continue\r\n\r\n", self.limits.write)
-                        .is_err()
-                    {
-                        return Next::Over;
+                    if self.send(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
+                        return Next::End;
                     }
                 }
                 Ok(Progress::Partial) => {}
-                Err(refusal) => return Next::Refused(refusal),
+                Err(error) => return Next::Rejected(error),
             }
             if let Some(end) = self.receive() {
                 return end;
@@ -117,131 +116,143 @@ impl Connection {
         }
     }
 
-    fn take(&self, request: Request) -> Next {
+    fn accept(&self, request: Request) -> Next {
         match &self.phase {
-            Phase::UnderWay(work) if work.whole().is_none() => Next::Over, // asked to leave
+            Phase::Request(guard) if !guard.mark_whole() => Next::End, // evicted before
             _ => Next::Request(request),
         }
     }
 
-    /// Answers a request. Says whether the conversation goes on; if not, it has been ended.
-    pub fn reply(&mut self, reply: Response, head: &Head) -> Persistence {
-        let is_ending = self.stop.is_triggered();
-        let persistence = match head.wants_more() && !is_ending {
-            true => Persistence::KeepAlive,
-            false => Persistence::Close,
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.inner.socket.send_all(bytes, self.limits.write)
+    }
+
+    /// Sends a response. Returns whether the connection is kept; if not, it was ended.
+    pub fn respond(&mut self, response: Response, head: &Head) -> Persistence {
+        let is_stopping = self.shutdown.is_triggered();
+        let persistence = if head.wants_more() && !is_stopping {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
         };
-        if self
-            .socket
-            .send_all(&reply.encode(head, persistence), self.limits.write)
-            .is_err()
-        {
+        if self.send(&response.encode(head, persistence)).is_err() {
             return Persistence::Close;
         }
         // A client that did not ask for the end may have sent more.
-        if persistence == Persistence::Close && (is_ending || !self.input.is_empty()) {
-            self.socket.linger(self.limits.write);
+        if persistence == Persistence::Close && (is_stopping || !self.input.is_empty()) {
+            self.inner.socket.linger(self.limits.write);
         }
         persistence
     }
 
-    /// Turns away what could not be read, and ends the conversation so that the answer arrives.
-    pub fn refuse(&mut self, refusal: HttpError) {
-        if let Phase::UnderWay(work) = &self.phase {
-            work.turned_away();
+    /// Sends an error, and ends the connection so that the error arrives.
+    pub fn reject(self, error: HttpError) {
+        if let Phase::Request(guard) = &self.phase {
+            guard.mark_rejected();
         }
-        let answer = Response::from(refusal).encode_unasked();
-        if self.socket.send_all(&answer, self.limits.write).is_ok() {
-            self.socket.linger(self.limits.write);
+        let response = Response::from(error).encode_without_head();
+        if self.send(&response).is_ok() {
+            self.inner.socket.linger(self.limits.write);
         }
     }
 
-    /// Switches to another protocol: what has arrived already belongs to it.
+    /// Sends the head of a response, after which the connection speaks another protocol, or sends
+    /// a stream; returns it with the bytes that have arrived already.
     ///
     /// # Errors
     /// When the peer is gone.
-    pub fn upgrade(self, reply: Response, head: &Head) -> std::io::Result<Vec<u8>> {
-        let answer = reply.encode(head, Persistence::KeepAlive);
-        self.socket.send_all(&answer, self.limits.write)?;
-        let mut rest = self.input;
-        rest.shrink_to_fit(); // whoever goes on with it keeps it for as long as the connection
-        Ok(rest)
+    pub fn upgrade(
+        self,
+        response: Response,
+        head: &Head,
+    ) -> io::Result<(net::Connection, Vec<u8>)> {
+        self.send(&response.encode(head, Persistence::KeepAlive))?;
+        let mut early = self.input;
+        early.shrink_to_fit(); // it is kept for as long as the connection
+        Ok((self.inner, early))
     }
 
-    /// What has been asked is answered.
-    fn rest(&mut self) -> std::io::Result<()> {
-        self.phase = Phase::Between;
+    /// The last request is answered.
+    fn become_idle(&mut self) -> io::Result<()> {
+        self.phase = Phase::Idle;
         self.deadline = Instant::now() + self.limits.idle;
         if self.input.is_empty() && self.input.capacity() > KEPT_CAPACITY {
             self.input = Vec::new();
         }
-        let limit = Some(self.limits.idle);
-        if self.receive_limit != limit {
-            self.socket.limit_receiving(self.limits.idle)?;
-            self.receive_limit = limit;
+        self.limit_receiving(self.limits.idle)
+    }
+
+    fn limit_receiving(&mut self, limit: Duration) -> io::Result<()> {
+        if self.receive_limit != Some(limit) {
+            self.inner.socket.limit_receiving(limit)?;
+            self.receive_limit = Some(limit);
         }
         Ok(())
     }
 
-    /// Nothing when the connection was asked to leave before the request began, or its time
-    /// has passed with nothing but empty lines: some clients send one behind a body.
+    /// Notes that a request begins, if bytes have arrived. None when the connection was evicted
+    /// before, or its time has passed with nothing but empty lines: some clients send one behind a
+    /// body.
     fn note_beginning(&mut self, limits: impl Fn() -> Limits) -> Option<()> {
-        if self.input.is_empty() || matches!(self.phase, Phase::UnderWay(_)) {
+        if self.input.is_empty() || matches!(self.phase, Phase::Request(_)) {
             return Some(());
         }
         self.input.drain(..head_end::empty_lines(&self.input));
         if self.input.is_empty() || self.input == b"\r" {
-            return self.wait_no_longer();
+            return self.keep_deadline();
         }
         self.limits = limits();
         self.decoder.set_max_body(self.limits.max_body);
-        self.phase = Phase::UnderWay(self.guest.begin_work()?);
+        let request = self.inner.permit.handle().begin_request()?;
+        self.phase = Phase::Request(request);
         self.deadline = Instant::now() + self.limits.request;
         Some(())
     }
 
-    /// What came was no beginning, and gives no new time. Nothing when there is none left.
-    fn wait_no_longer(&mut self) -> Option<()> {
+    /// Goes on waiting for a request until the same deadline; none when it has passed.
+    fn keep_deadline(&mut self) -> Option<()> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return None;
         }
-        if matches!(self.phase, Phase::Between) {
-            self.socket.limit_receiving(left).ok()?;
-            self.receive_limit = Some(left);
+        if matches!(self.phase, Phase::Idle) {
+            self.limit_receiving(left).ok()?;
         }
         Some(())
     }
 
-    /// Reads what comes next; something only when the conversation ends.
+    /// Receives more input; something only when the connection ends.
     fn receive(&mut self) -> Option<Next> {
-        let is_under_way = matches!(self.phase, Phase::UnderWay(_));
+        let in_request = matches!(self.phase, Phase::Request(_));
         let received = match self.phase {
-            Phase::Between => self.socket.receive_waiting(&mut self.input),
-            Phase::Fresh | Phase::UnderWay(_) => self.receive_until_deadline(),
+            Phase::Idle => self.inner.socket.receive_waiting(&mut self.input),
+            Phase::First | Phase::Request(_) => self.receive_until_deadline(),
         };
         match received {
-            Ok(0) if is_under_way => {
-                let refusal = HttpError::new(400, "the connection ended inside the request");
-                Some(Next::Refused(refusal))
+            Ok(0) if in_request => {
+                let error = HttpError::bad_request("the connection ended inside the request");
+                Some(Next::Rejected(error))
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut && is_under_way => {
+            Err(error) if error.kind() == ErrorKind::TimedOut && in_request => {
                 let limit = self.limits.request;
-                let sentence = format!("request did not arrive whole within {limit:?}");
-                Some(Next::Refused(HttpError::new(408, sentence)))
+                let message = format!("request did not arrive whole within {limit:?}");
+                Some(Next::Rejected(HttpError::new(
+                    Status::RequestTimeout,
+                    message,
+                )))
             }
-            Ok(0) | Err(_) => Some(Next::Over),
+            Ok(0) | Err(_) => Some(Next::End),
             Ok(_) => None,
         }
     }
 
-    fn receive_until_deadline(&mut self) -> std::io::Result<usize> {
+    fn receive_until_deadline(&mut self) -> io::Result<usize> {
         loop {
-            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            let mut fds = [PollFd::new(&self.inner.socket, PollFlags::IN)];
             if wait(&mut fds, Some(self.deadline))? == Wait::TimedOut {
                 return Err(ErrorKind::TimedOut.into());
             }
-            match self.socket.receive_into(&mut self.input) {
+            match self.inner.socket.receive_into(&mut self.input) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 received => return received,
             }

@@ -1,33 +1,34 @@
-//! Requests out of bytes, however the bytes are split over reads. No I/O.
+//! Decodes requests from bytes, however the bytes are split over reads. No I/O.
 
 use super::chunked::Chunked;
-use super::head::Framing;
-use super::{Head, HttpError};
+use super::error::HttpError;
+use super::head::{Framing, Head};
+use super::status::Status;
 
 /// Bodies up to this size are copied out of the buffer that they were read into, in bytes.
 const COPIED: usize = 4 * 1024;
 
-/// A request, whole.
+/// A whole request.
 #[derive(Debug)]
 pub struct Request {
     /// Batcher and headers.
     pub head: Head,
-    /// The body, with chunks joined.
+    /// Its body, with chunks joined.
     pub body: Vec<u8>,
 }
 
-/// How far a request has come.
+/// How far a request has arrived.
 #[derive(Debug)]
 pub enum Progress {
     /// More bytes are needed.
     Partial,
-    /// More bytes are needed, and the client waits for a 100 before it sends them.
+    /// More bytes are needed, and the client waits for 100 (Continue) before it sends them.
     AwaitsContinue,
-    /// Here it is; what is left of the input belongs to the next one.
+    /// The request is whole; what is left of the input belongs to the next one.
     Whole(Request),
 }
 
-/// Reads one request after the other.
+/// Decodes one request after the other.
 #[derive(Debug)]
 pub struct Decoder {
     /// Largest body, in bytes.
@@ -35,7 +36,7 @@ pub struct Decoder {
     begun: Option<Begun>,
 }
 
-/// A request whose head is there.
+/// A request whose head has arrived.
 #[derive(Debug)]
 struct Begun {
     head: Head,
@@ -44,7 +45,7 @@ struct Begun {
     awaits_continue: bool,
 }
 
-/// What is still missing of a body.
+/// What is missing of a body.
 #[derive(Debug)]
 enum Rest {
     Length(usize),
@@ -52,7 +53,7 @@ enum Rest {
 }
 
 impl Decoder {
-    /// A decoder that takes bodies of at most `max_body` bytes.
+    /// A decoder that accepts bodies of at most `max_body` bytes.
     pub fn new(max_body: usize) -> Decoder {
         Decoder {
             max_body,
@@ -60,15 +61,15 @@ impl Decoder {
         }
     }
 
-    /// Takes bodies of at most so many bytes from the next request on.
+    /// Changes the largest body, from the next request on.
     pub fn set_max_body(&mut self, max_body: usize) {
         self.max_body = max_body;
     }
 
-    /// Goes on with what has arrived, and takes what it uses off the front of `input`.
+    /// Decodes what has arrived, and takes the used bytes off the front of `input`.
     ///
     /// # Errors
-    /// A refusal, after which nothing more can be read from this connection.
+    /// Why the request is rejected; nothing more can be read from the connection then.
     pub fn advance(&mut self, input: &mut Vec<u8>) -> Result<Progress, HttpError> {
         if self.begun.is_none() {
             let Some((head, size)) = Head::parse(input)? else {
@@ -82,18 +83,19 @@ impl Decoder {
         };
         if begun.take_body(input, self.max_body)? {
             let request = self.begun.take().map(|begun| (begun.head, begun.body));
-            let (head, body) = request.expect("it was looked at two lines above");
+            let (head, body) = request.expect("it was borrowed two lines above");
             return Ok(Progress::Whole(Request { head, body }));
         }
-        // Asked for once, and only while nothing of the body is there (RFC 9110 §10.1.1).
+        // Reported once, and only while nothing of the body has arrived (RFC 9110 §10.1.1).
         let awaits_continue = std::mem::take(&mut begun.awaits_continue);
-        match awaits_continue && begun.body.is_empty() && input.is_empty() {
-            true => Ok(Progress::AwaitsContinue),
-            false => Ok(Progress::Partial),
+        if awaits_continue && begun.body.is_empty() && input.is_empty() {
+            Ok(Progress::AwaitsContinue)
+        } else {
+            Ok(Progress::Partial)
         }
     }
 
-    /// Whether a head has come whose body has not.
+    /// Whether a head has arrived whose body has not.
     pub fn is_inside_a_request(&self) -> bool {
         self.begun.is_some()
     }
@@ -105,7 +107,7 @@ impl Begun {
         let rest = match head.framing {
             Framing::Length(length) if length > max_body => {
                 return Err(HttpError::new(
-                    413,
+                    Status::ContentTooLarge,
                     format!("body is over {max_body} bytes"),
                 ));
             }
@@ -123,7 +125,7 @@ impl Begun {
     fn take_body(&mut self, input: &mut Vec<u8>, max_body: usize) -> Result<bool, HttpError> {
         match &mut self.rest {
             Rest::Chunks(chunked) => chunked.advance(input, &mut self.body, max_body),
-            // A usual body is copied: the next request wants this buffer again.
+            // A usual body is copied: the next request needs this buffer again.
             Rest::Length(missing)
                 if *missing == input.len() && self.body.is_empty() && input.len() > COPIED =>
             {
@@ -147,11 +149,11 @@ mod tests {
 
     const MAX_BODY: usize = 64;
 
-    /// What came of a stream of bytes: bodies with their paths, and the status of a refusal.
+    /// What a stream of bytes was decoded to: paths with bodies, and the status of an error.
     #[derive(Debug, PartialEq)]
     struct Outcome {
         requests: Vec<(String, Vec<u8>)>,
-        refusal: Option<u16>,
+        error: Option<u16>,
         left: usize,
     }
 
@@ -159,7 +161,7 @@ mod tests {
         let mut decoder = Decoder::new(MAX_BODY);
         let mut outcome = Outcome {
             requests: Vec::new(),
-            refusal: None,
+            error: None,
             left: 0,
         };
         let mut input = Vec::new();
@@ -171,8 +173,8 @@ mod tests {
                         outcome.requests.push((request.head.path, request.body));
                     }
                     Ok(_) => break,
-                    Err(refusal) => {
-                        outcome.refusal = Some(refusal.status);
+                    Err(error) => {
+                        outcome.error = Some(error.status.code());
                         return outcome;
                     }
                 }
@@ -204,7 +206,7 @@ mod tests {
             outcome,
             Outcome {
                 requests: expected,
-                refusal: None,
+                error: None,
                 left: 6
             }
         );
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_chunks_are_refused() {
+    fn broken_chunks_are_rejected() {
         for body in [
             "x\r\n",
             "\r\n",
@@ -230,32 +232,29 @@ mod tests {
             "3 3\r\n",
             "3\r\nabc\n",
         ] {
-            assert_eq!(chunked(body).refusal, Some(400), "{body:?}");
+            assert_eq!(chunked(body).error, Some(400), "{body:?}");
         }
+        assert_eq!(chunked(&format!("1;{}", "x".repeat(9000))).error, Some(400));
         assert_eq!(
-            chunked(&format!("1;{}", "x".repeat(9000))).refusal,
-            Some(400)
-        );
-        assert_eq!(
-            chunked(&format!("0\r\n{}", "A: b\r\n".repeat(9000))).refusal,
+            chunked(&format!("0\r\n{}", "A: b\r\n".repeat(9000))).error,
             Some(400)
         );
     }
 
     #[test]
-    fn bodies_over_the_limit_are_refused_before_they_are_read() {
+    fn bodies_over_the_limit_are_rejected_before_they_are_read() {
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n";
-        assert_eq!(at_once(head.as_bytes()).refusal, Some(413));
-        assert_eq!(chunked("41\r\n").refusal, Some(413));
-        assert_eq!(chunked("ffffffffffffffffffffff\r\n").refusal, Some(413));
+        assert_eq!(at_once(head.as_bytes()).error, Some(413));
+        assert_eq!(chunked("41\r\n").error, Some(413));
+        assert_eq!(chunked("ffffffffffffffffffffff\r\n").error, Some(413));
         assert_eq!(
-            chunked(&"20\r\n01234567890123456789012345678901\r\n".repeat(3)).refusal,
+            chunked(&"20\r\n01234567890123456789012345678901\r\n".repeat(3)).error,
             Some(413)
         );
     }
 
     #[test]
-    fn a_100_is_asked_for_once() {
+    fn a_100_is_reported_once() {
         let mut decoder = Decoder::new(MAX_BODY);
         let head =
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n";
@@ -281,21 +280,21 @@ mod tests {
         ) {
             let mut stream = Vec::new();
             for (path, body, is_chunked) in &bodies {
-                let framing = match is_chunked {
-                    true => "Transfer-Encoding: chunked".to_owned(),
-                    false => format!("Content-Length: {}", body.len()),
+                let framing = if *is_chunked {
+                    "Transfer-Encoding: chunked".to_owned()
+                } else {
+                    format!("Content-Length: {}", body.len())
                 };
                 stream.extend(format!("POST /{path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n").bytes());
-                match is_chunked {
-                    true => {
-                        for piece in body.as_bytes().chunks(5) {
-                            stream.extend(format!("{:x}\r\n", piece.len()).bytes());
-                            stream.extend_from_slice(piece);
-                            stream.extend(b"\r\n");
-                        }
-                        stream.extend(b"0\r\n\r\n");
+                if *is_chunked {
+                    for piece in body.as_bytes().chunks(5) {
+                        stream.extend(format!("{:x}\r\n", piece.len()).bytes());
+                        stream.extend_from_slice(piece);
+                        stream.extend(b"\r\n");
                     }
-                    false => stream.extend_from_slice(body.as_bytes()),
+                    stream.extend(b"0\r\n\r\n");
+                } else {
+                    stream.extend_from_slice(body.as_bytes());
                 }
             }
             stream.extend(junk.bytes());

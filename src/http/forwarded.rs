@@ -1,27 +1,24 @@
-//! Whom a proxy forwards for: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
+//! The client's address behind proxies: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
 //!
-//! Each proxy on the way adds the address that it saw behind those that it was told. Only
-//! what a trusted one has added can be believed, so the list is read from its end.
+//! Each proxy appends the address that it saw to the list that it received. Only what a trusted
+//! proxy has appended can be believed, so the list is read from its end.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Head;
+use super::head::Head;
 
-/// The client's address in what a trusted proxy has sent: the last one in the list that is
-/// not a trusted proxy itself. Nothing if the proxy does not say, or not as an address.
+/// The client's address in a request of a trusted proxy: the last one in the list that is not a
+/// trusted proxy itself. None if the proxy sends no list, or its end is not an address.
 pub fn client(head: &Head, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let listed: Vec<&str> = head.values("X-Forwarded-For").collect();
-    let mut addresses: Vec<Option<IpAddr>> = match listed.is_empty() {
-        false => listed
-            .iter()
-            .flat_map(|value| value.split(','))
-            .map(address)
-            .collect(),
-        true => head
-            .values("Forwarded")
+    let mut addresses: Vec<Option<IpAddr>> = if listed.is_empty() {
+        head.values("Forwarded")
             .flat_map(|value| value.split(','))
             .map(forwarded_for)
-            .collect(),
+            .collect()
+    } else {
+        let entries = listed.iter().flat_map(|value| value.split(','));
+        entries.map(address).collect()
     };
     let mut last = None;
     while let Some(address) = addresses.pop() {
@@ -68,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_that_is_no_proxy_is_the_client() {
+    fn the_last_address_that_is_not_a_proxy_is_the_client() {
         for (headers, expected) in [
             ("X-Forwarded-For: 1.2.3.4", Some("1.2.3.4")),
             (
@@ -110,7 +107,7 @@ mod tests {
         }
 
         #[test]
-        fn what_a_proxy_adds_is_what_is_found(spoofed in "[ -~&&[^\"]]{0,30}", last in any::<[u8; 4]>()) {
+        fn the_address_that_the_proxy_appends_is_the_client(spoofed in "[ -~&&[^\"]]{0,30}", last in any::<[u8; 4]>()) {
             prop_assume!(last != [10, 0, 0, 1]);
             let last = IpAddr::from(last).to_string();
             let seen = found(&format!("X-Forwarded-For: {spoofed}, {last}"));

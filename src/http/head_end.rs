@@ -1,29 +1,26 @@
-//! How far a request's head goes (RFC 9112 §2.2).
+//! Finding the end of a request's head (RFC 9112 §2.2).
 //!
-//! Looks at what has arrived and nothing else, again with each arrival; what a head says is
-//! read by `head`.
+//! It looks at the bytes that have arrived, again with each arrival; `head` reads what they say.
 
-use super::HttpError;
+use super::error::HttpError;
+use super::status::Status;
+use crate::protocol::limits::{MAX_HEAD, MAX_REQUEST_LINE};
 
-/// Longest request line, in bytes.
-pub const MAX_REQUEST_LINE: usize = 8 * 1024;
-/// Longest head, in bytes.
-pub const MAX_HEAD: usize = 16 * 1024;
-
-/// Finds the empty line. Lines end with CR LF and nothing else; the limits hold for
-/// what has arrived, so that nobody has to wait for an end that won't come.
+/// Finds the empty line that ends a head; returns the size of the head. Lines end with CR LF and
+/// nothing else. The limits hold for what has arrived, without waiting for the end.
 ///
 /// # Errors
-/// A refusal with 400, 414 or 431.
+/// 400, 414 or 431.
 pub fn find_end(input: &[u8]) -> Result<Option<usize>, HttpError> {
-    // Something else than HTTP, such as TLS, shows in its first byte.
+    // The first byte tells another protocol, such as TLS.
     if input
         .first()
         .is_some_and(|first| !first.is_ascii_graphic() && !b"\r\n".contains(first))
     {
-        return Err(HttpError::new(400, "this is not an HTTP request"));
+        return Err(HttpError::bad_request("this is not an HTTP request"));
     }
-    // No further than over the limit, so that it does not matter how much has come at once.
+    // Nothing beyond the limit is looked at, so that the result does not depend on how much has
+    // arrived at once.
     let input = &input[..input.len().min(MAX_HEAD + 1)];
     let mut line_start = 0;
     let mut has_request_line = false;
@@ -33,8 +30,7 @@ pub fn find_end(input: &[u8]) -> Result<Option<usize>, HttpError> {
             check_sizes(0, length)?;
         }
         if length == 0 || input[line_end - 1] != b'\r' {
-            return Err(HttpError::new(
-                400,
+            return Err(HttpError::bad_request(
                 "a line of the head ends with LF instead of CR LF",
             ));
         }
@@ -55,7 +51,7 @@ pub fn find_end(input: &[u8]) -> Result<Option<usize>, HttpError> {
     Ok(None)
 }
 
-/// How many bytes of empty lines come before a request: they are no part of it (RFC 9112 §2.2).
+/// The bytes of empty lines before a request, which are no part of it (RFC 9112 §2.2).
 pub fn empty_lines(input: &[u8]) -> usize {
     input
         .chunks_exact(2)
@@ -67,11 +63,11 @@ pub fn empty_lines(input: &[u8]) -> usize {
 fn check_sizes(head: usize, request_line: usize) -> Result<(), HttpError> {
     if request_line > MAX_REQUEST_LINE {
         let sentence = format!("request line is over {MAX_REQUEST_LINE} bytes");
-        return Err(HttpError::new(414, sentence));
+        return Err(HttpError::new(Status::UriTooLong, sentence));
     }
     if head > MAX_HEAD {
         return Err(HttpError::new(
-            431,
+            Status::HeadersTooLarge,
             format!("request head is over {MAX_HEAD} bytes"),
         ));
     }

@@ -1,52 +1,42 @@
-//! HTTP/1.1 on one connection: requests in, answers out (RFC 9110, RFC 9112).
+//! HTTP/1.1 on one connection: requests in, responses out (RFC 9110, RFC 9112).
 //!
-//! `Connection` does the reading, waiting and writing; `decoder` turns bytes into
-//! requests without any I/O; `reply` is what a route gives. Which route that is, is
-//! none of its business.
+//! [`serve()`] is the request loop of every listener, [`Connection`] its reading, waiting and
+//! writing; the decoder turns bytes into requests without any I/O. Which route answers, the
+//! [`Service`] knows.
+//!
+//! The loop, and not tiny_http's `Server`, stands at the front, for reasons that were each
+//! reproduced with version 0.12 (November 2026) and can't be configured away:
+//!
+//! * `Request::upgrade` gives a stream that can't be split, timed out or shut down, so the thread
+//!   that reads it can't be told to write.
+//! * The thread that parsed the request stays blocked for as long as the upgraded stream lives: two
+//!   threads and two descriptors per subscriber.
+//! * A waiting thread counts as idle until it wakes: of 2,000 clients that connected at once, 96
+//!   never got a response.
+//! * One failed `accept` ends the accept thread for good, silently: 81 idle connections under
+//!   `ulimit -n 200` left a process that refused every later connection.
+//! * There is no read timeout, so a slow head holds a thread for ever.
+//! * A client that resets early makes a thread of the pool panic.
 
-mod chunked;
-pub mod connection;
+pub mod chunked;
+mod connection;
 mod decoder;
+mod error;
 pub mod forwarded;
 mod head;
 mod head_end;
+mod headers;
 pub mod origin;
-pub mod response;
+mod response;
+mod serve;
+mod status;
 
 pub use chunked::Chunked;
 pub use connection::{Connection, Limits, Next};
 pub use decoder::{Decoder, Progress, Request};
-pub use head::Head;
-pub use head_end::MAX_HEAD;
+pub use error::HttpError;
+pub use head::{Head, Method, Version};
+pub use origin::Origins;
 pub use response::{Persistence, Response};
-
-/// A request that is turned down before it reached a route, or by one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpError {
-    /// The HTTP status.
-    pub status: u16,
-    /// One sentence that says what is wrong: lower case, no full stop.
-    pub sentence: String,
-    /// How the client may show who it is (RFC 9110 §11.6.1), if that would help.
-    pub challenge: Option<&'static str>,
-}
-
-impl HttpError {
-    /// A refusal with a status and a sentence.
-    pub fn new(status: u16, sentence: impl Into<String>) -> HttpError {
-        HttpError {
-            status,
-            sentence: sentence.into(),
-            challenge: None,
-        }
-    }
-
-    /// The same refusal, which says how to show who one is.
-    #[must_use]
-    pub fn with_challenge(self, challenge: &'static str) -> HttpError {
-        HttpError {
-            challenge: Some(challenge),
-            ..self
-        }
-    }
-}
+pub use serve::{Answer, Service, Upgraded, reject_connection, serve};
+pub use status::Status;

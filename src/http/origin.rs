@@ -1,131 +1,160 @@
 //! Which web pages may subscribe: the `Origin` header against a list of patterns
 //! (RFC 6455 §10.2, RFC 6454).
 
+use std::error::Error;
 use std::fmt;
 
-/// What ends a host and a port, or stands before them, in an address but not in an origin.
+/// Characters that delimit other parts of a URL: a path, a query, a fragment or a user.
 const NOT_IN_AN_ORIGIN: [char; 5] = ['/', '?', '#', '@', '\\'];
 
-/// A list of origins, each of which may have `*` for any run of characters but `/`.
+/// A list of origins. In each, `*` stands for any run of characters but `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(Vec<String>);
 
-/// An entry that could never match.
+/// An entry that no page can match, and why.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Dud {
+pub struct OriginError {
     entry: String,
-    flaw: Flaw,
+    reason: Reason,
 }
 
-/// Why an entry could never match.
+/// Why no page can match an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flaw {
+enum Reason {
     /// It has no `://`, or no host.
     NoOrigin,
-    /// It has white space or a semicolon in it.
+    /// It contains white space or a semicolon, where a comma was meant.
     Separator,
-    /// It has a quote in it: some readers of files leave them where they are.
+    /// It contains a quote: some readers of `.env` files leave quotes where they are.
     Quote,
-    /// It is not all ASCII.
+    /// It contains a character that is not ASCII.
     NotAscii,
     /// It has more than a scheme, a host and a port.
     TooLong,
-    /// A star stands before a port that goes without saying, and stands for any port itself.
+    /// It has a `*` before the scheme's default port, which browsers leave out.
     DefaultPort,
 }
 
-/// As the end of a sentence that begins with the setting's name.
-impl fmt::Display for Dud {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.flaw {
-            Flaw::NoOrigin => {
+impl Reason {
+    /// What follows the entry in the message.
+    fn text(self) -> &'static str {
+        match self {
+            Reason::NoOrigin => {
                 "; use origins such as https://app.example.com or https://*.example.com, or leave \
                  it empty to allow any"
             }
-            Flaw::Separator => {
+            Reason::Separator => {
                 ": it has white space or a semicolon in it; separate origins with commas"
             }
-            Flaw::Quote => ": it has a quote in it; leave the quotes out",
-            Flaw::NotAscii => {
+            Reason::Quote => ": it has a quote in it; leave the quotes out",
+            Reason::NotAscii => {
                 ": it is not all ASCII; write the host in punycode, such as https://xn--bcher-kva.example"
             }
-            Flaw::TooLong => {
+            Reason::TooLong => {
                 ": it has more than a scheme, a host and a port; use an origin such as \
                  https://app.example.com"
             }
-            Flaw::DefaultPort => ": browsers leave that port out; leave it out too",
-        };
-        write!(formatter, "{:?}, which no page can match{why}", self.entry)
+            Reason::DefaultPort => ": browsers leave that port out; leave it out too",
+        }
     }
 }
 
+/// The end of a sentence that begins with the setting's name.
+impl fmt::Display for OriginError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OriginError { entry, reason } = self;
+        write!(
+            formatter,
+            "{entry:?}, which no page can match{}",
+            reason.text()
+        )
+    }
+}
+
+impl Error for OriginError {}
+
 impl Origins {
-    /// Reads a comma-separated list; spaces around commas don't count. Each entry becomes what
-    /// a browser would write.
+    /// Reads a comma-separated list; spaces around commas are ignored. Each entry is stored as a
+    /// browser would write it.
     ///
     /// # Errors
-    /// The first entry that could never match.
-    pub fn parse(list: &str) -> Result<Origins, Dud> {
+    /// The first entry that no page can match.
+    pub fn parse(list: &str) -> Result<Origins, OriginError> {
         let entries = list
             .split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty());
         let read = |entry: &str| {
-            normalize(entry.to_ascii_lowercase()).map_err(|flaw| Dud {
+            normalize(entry.to_ascii_lowercase()).map_err(|reason| OriginError {
                 entry: entry.to_owned(),
-                flaw,
+                reason,
             })
         };
         entries.map(read).collect::<Result<_, _>>().map(Origins)
     }
 
-    /// Whether nothing is on the list.
+    /// Whether the list has no entry.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an origin is on the list. Schemes and hosts know no upper case.
+    /// Whether an entry matches the origin. Upper and lower case are the same in schemes and hosts.
     pub fn allow(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         self.0.iter().any(|pattern| matches(pattern, &origin))
     }
 }
 
-/// The list as one would write it.
+/// The list as one would write it in the setting.
 impl fmt::Display for Origins {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0.join(", "))
     }
 }
 
-/// Leaves out what a browser does: the slash that its address bar shows, and the port that goes
-/// without saying (RFC 6454 §6.2).
-fn normalize(entry: String) -> Result<String, Flaw> {
-    let is_separator = |c: char| c == ';' || c.is_whitespace();
-    match () {
-        () if entry == "null" => return Ok(entry),
-        () if entry.contains(is_separator) => return Err(Flaw::Separator),
-        () if entry.contains(['"', '\'']) => return Err(Flaw::Quote),
-        () => {}
+/// Writes an entry as a browser would: without a slash at the end, and without the scheme's
+/// default port (RFC 6454 §6.2).
+fn normalize(entry: String) -> Result<String, Reason> {
+    if entry == "null" {
+        return Ok(entry);
     }
-    let (scheme, rest) = entry.split_once("://").ok_or(Flaw::NoOrigin)?;
-    let name = rest.strip_suffix('/').unwrap_or(rest);
-    let port = default_port(scheme);
-    let without_port = port.and_then(|port| name.strip_suffix(port));
-    let name = without_port.unwrap_or(name);
-    let has_two_ports = without_port.is_some_and(|host| {
-        let behind_address = host.rsplit(']').next();
-        behind_address.is_some_and(|text| text.contains(':'))
-    });
-    match () {
-        () if !entry.is_ascii() => Err(Flaw::NotAscii),
-        () if [scheme, name].concat().contains(NOT_IN_AN_ORIGIN) || has_two_ports => {
-            Err(Flaw::TooLong)
-        }
-        () if name.is_empty() && port.is_some() => Err(Flaw::NoOrigin),
-        () if without_port.is_some() && name.ends_with('*') => Err(Flaw::DefaultPort),
-        () => Ok(format!("{scheme}://{name}")),
+    check_characters(&entry)?;
+    let (scheme, rest) = entry.split_once("://").ok_or(Reason::NoOrigin)?;
+    let host_and_port = rest.strip_suffix('/').unwrap_or(rest);
+    let default_port = default_port(scheme);
+    let without_port = default_port.and_then(|port| host_and_port.strip_suffix(port));
+    let name = without_port.unwrap_or(host_and_port);
+    if !entry.is_ascii() {
+        return Err(Reason::NotAscii);
     }
+    let is_too_long = [scheme, name].concat().contains(NOT_IN_AN_ORIGIN);
+    if is_too_long || without_port.is_some_and(has_port) {
+        return Err(Reason::TooLong);
+    }
+    if name.is_empty() && default_port.is_some() {
+        return Err(Reason::NoOrigin);
+    }
+    if without_port.is_some() && name.ends_with('*') {
+        return Err(Reason::DefaultPort);
+    }
+    Ok(format!("{scheme}://{name}"))
+}
+
+/// Refuses what shows that the list itself is written wrong.
+fn check_characters(entry: &str) -> Result<(), Reason> {
+    if entry.contains(|c: char| c == ';' || c.is_whitespace()) {
+        return Err(Reason::Separator);
+    }
+    if entry.contains(['"', '\'']) {
+        return Err(Reason::Quote);
+    }
+    Ok(())
+}
+
+/// Whether a host is followed by a port. The colons of an IPv6 address are in brackets.
+fn has_port(host: &str) -> bool {
+    let after_address = host.rsplit(']').next();
+    after_address.is_some_and(|text| text.contains(':'))
 }
 
 fn default_port(scheme: &str) -> Option<&'static str> {
@@ -136,7 +165,7 @@ fn default_port(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// No star crosses a slash, so what lies between slashes can be matched for itself.
+/// Matches the parts between slashes one by one, since a star never stands for a slash.
 fn matches(pattern: &str, origin: &str) -> bool {
     pattern.split('/').count() == origin.split('/').count()
         && pattern
@@ -145,8 +174,8 @@ fn matches(pattern: &str, origin: &str) -> bool {
             .all(|(pattern, part)| glob(pattern, part))
 }
 
-/// `*` is any run of characters. Each piece is taken where it first fits; the last one
-/// has to fit at the end.
+/// Matches a text with a pattern in which `*` stands for any run of characters. Each piece
+/// between two stars is taken where it first fits; the last one has to fit at the end.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -196,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_becomes_what_a_browser_writes() {
+    fn an_entry_is_stored_as_a_browser_writes_it() {
         for (written, origin) in [
             ("https://A.example/", "https://a.example"),
             ("https://a.example:443", "https://a.example"),
@@ -223,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_can_match_nothing_is_named_with_its_cure() {
+    fn an_entry_that_no_page_can_match_is_named_with_the_reason() {
         for (entry, cure) in [
             ("b.example", "use origins such as"),
             ("*", "use origins such as"),
@@ -240,8 +269,8 @@ mod tests {
             ("https://bücher.example", "punycode"),
             ("https://*:443", "leave it out too"),
         ] {
-            let dud = Origins::parse(&format!("https://a.example, {entry}")).unwrap_err();
-            let sentence = dud.to_string();
+            let error = Origins::parse(&format!("https://a.example, {entry}")).unwrap_err();
+            let sentence = error.to_string();
             assert!(
                 sentence.starts_with(&format!("{entry:?}, which")),
                 "{sentence}"
@@ -265,23 +294,18 @@ mod tests {
         }
 
         #[test]
-        fn however_an_origin_is_written_the_one_of_the_browser_is_allowed(
+        fn the_origin_of_the_browser_is_allowed_in_every_spelling(
             is_secure: bool,
             name in "[a-zA-Z0-9.-]{1,12}",
             other_port in prop::option::of(1024_u16..),
-            tells_default_port: bool,
+            writes_default_port: bool,
             ends_with_a_slash: bool,
         ) {
-            let (scheme, default) = match is_secure {
-                true => ("https", ":443"),
-                false => ("http", ":80"),
-            };
+            let (scheme, default) = if is_secure { ("https", ":443") } else { ("http", ":80") };
             let port = other_port.map_or_else(String::new, |port| format!(":{port}"));
             let origin = format!("{scheme}://{}{port}", name.to_lowercase());
-            let port = match tells_default_port && other_port.is_none() {
-                true => default,
-                false => &port,
-            };
+            let has_default_port = writes_default_port && other_port.is_none();
+            let port = if has_default_port { default } else { &port };
             let slash = if ends_with_a_slash { "/" } else { "" };
             let origins = Origins::parse(&format!("{scheme}://{name}{port}{slash}")).unwrap();
             prop_assert_eq!(origins.to_string(), origin.clone());

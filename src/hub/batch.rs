@@ -1,183 +1,197 @@
-//! Where broadcasts to one channel meet: while one is on its way, the others line up, and
-//! all that wait go together in one write per subscriber.
+//! Group commit of one channel: while one batch of messages is being sent, further messages gather
+//! in the next, and go out together in one write per subscriber.
 //!
-//! A broadcast that meets nobody goes at once. Of those that line up, the first one leads:
-//! when the way is free it takes them all as one batch. Everybody is told the count of
-//! their own batch. It knows no channels and no subscribers.
+//! A message that meets no other is sent at once. Of those that gather, the sender of the first
+//! leads: when the batch before has been sent, it sends all of them, and each sender is told the
+//! count of its batch. It knows no channels and no subscribers.
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-
+use super::message::Message;
 use crate::net::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 
-/// A batch takes frames up to this size, in bytes; a single one may be larger.
+/// Most bytes of payload in a batch; a single message may be larger.
 const MAX_BATCH: usize = 64 * 1024;
 
-/// The line in front of one channel.
+/// The batches of one channel.
 #[derive(Debug, Default)]
 pub struct Batcher {
-    /// Guards who is on the way and who waits.
+    /// Guards whether a batch is being sent, and the one that gathers.
     state: Mutex<State>,
-    /// Told whenever a way has ended.
-    moved: Condvar,
+    /// Notified whenever a batch has been sent.
+    flushed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    is_taken: bool,
-    batch: Option<Batch>,
+    is_flushing: bool,
+    next: Option<Batch>,
 }
 
-/// Frames that wait, one behind the other as they go out.
+/// Messages that wait, in the order in which they are sent.
 #[derive(Debug)]
 struct Batch {
-    frames: BytesMut,
-    /// Set when they have gone: how many subscribers took them.
-    outcome: Arc<OnceLock<usize>>,
+    messages: Vec<Message>,
+    /// Payload of all messages, in bytes.
+    size: usize,
+    outcome: Outcome,
 }
 
-/// What a frame is in its batch.
+/// Set when a batch has been sent: the number of subscribers that accepted it.
+type Outcome = Arc<OnceLock<usize>>;
+
+/// The part of a message's sender in its batch.
 enum Role {
-    /// The first, whose sender sends the batch.
-    Leads(Arc<OnceLock<usize>>),
-    /// Sent by the leader.
-    Follows(Arc<OnceLock<usize>>),
+    /// The sender of the first message, which sends the batch.
+    Leader(Outcome),
+    /// Its message is sent by the leader.
+    Follower(Outcome),
 }
 
 impl Batcher {
-    /// Sends a frame in its turn through `fan_out`, which is never called twice at a time;
-    /// perhaps together with others. Tells how many took it.
-    pub fn send(&self, frame: &Bytes, fan_out: impl Fn(&Bytes) -> usize) -> usize {
+    /// Sends a message in its turn through `flush`, perhaps together with others. `flush` is never
+    /// called twice at a time, and returns the number of subscribers that accepted the batch.
+    pub fn send(&self, message: Message, flush: impl Fn(&mut [Message]) -> usize) -> usize {
         let mut state = self.state.lock();
-        // Who waits already is not overtaken, even when the way has just become free.
-        if !state.is_taken && state.batch.is_none() {
-            return self.go(state, |_| (frame.clone(), None), fan_out);
+        // A batch that waits is not overtaken, even when the one before has just been sent.
+        if !state.is_flushing && state.next.is_none() {
+            let guard = self.begin(state, None);
+            return guard.finish(flush(&mut [message]));
         }
-        match self.line_up(&mut state, frame) {
-            Role::Leads(outcome) => {
-                while state.is_taken {
-                    self.moved.wait(&mut state);
+        match self.enqueue(&mut state, message) {
+            Role::Leader(outcome) => {
+                while state.is_flushing {
+                    self.flushed.wait(&mut state);
                 }
-                let take = |state: &mut State| match state.batch.take() {
-                    Some(batch) => (batch.frames.freeze(), Some(outcome)),
-                    None => (Bytes::new(), None), // can't be: only its leader takes it
-                };
-                self.go(state, take, fan_out)
+                let batch = state.next.take(); // only its leader takes it
+                let mut messages = batch.map(|batch| batch.messages).unwrap_or_default();
+                let guard = self.begin(state, Some(outcome));
+                guard.finish(flush(&mut messages))
             }
-            Role::Follows(outcome) => loop {
+            Role::Follower(outcome) => loop {
                 if let Some(count) = outcome.get() {
                     return *count;
                 }
-                self.moved.wait(&mut state);
+                self.flushed.wait(&mut state);
             },
         }
     }
 
-    /// Joins the batch that waits, or begins one; waits while it has no room.
-    fn line_up(&self, state: &mut MutexGuard<'_, State>, frame: &Bytes) -> Role {
+    /// Adds a message to the batch that gathers, or begins one; waits while it has no room.
+    fn enqueue(&self, state: &mut MutexGuard<'_, State>, message: Message) -> Role {
+        let size = message.payload.len();
         loop {
-            let Some(batch) = &mut state.batch else {
+            let Some(batch) = &mut state.next else {
                 let outcome = Arc::new(OnceLock::new());
-                let frames = BytesMut::from(&frame[..]);
-                state.batch = Some(Batch {
-                    frames,
+                state.next = Some(Batch {
+                    messages: vec![message],
+                    size,
                     outcome: outcome.clone(),
                 });
-                return Role::Leads(outcome);
+                return Role::Leader(outcome);
             };
-            if batch.frames.len() + frame.len() <= MAX_BATCH {
-                batch.frames.extend_from_slice(frame);
-                return Role::Follows(batch.outcome.clone());
+            if batch.size + size <= MAX_BATCH {
+                batch.messages.push(message);
+                batch.size += size;
+                return Role::Follower(batch.outcome.clone());
             }
-            self.moved.wait(state);
+            self.flushed.wait(state);
         }
     }
 
-    /// Takes the way, sends, and leaves it to the next.
-    fn go(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        take: impl FnOnce(&mut State) -> (Bytes, Option<Arc<OnceLock<usize>>>),
-        fan_out: impl Fn(&Bytes) -> usize,
-    ) -> usize {
-        let (frames, outcome) = take(&mut state);
-        state.is_taken = true;
-        drop(state);
-        let turn = FlushGuard {
-            line: self,
+    fn begin(&self, mut state: MutexGuard<'_, State>, outcome: Option<Outcome>) -> FlushGuard<'_> {
+        state.is_flushing = true;
+        FlushGuard {
+            batcher: self,
             outcome,
-        };
-        let count = fan_out(&frames);
-        turn.end(count);
-        count
+        }
     }
 }
 
-/// Being on the way. Ends on every path, so that a panic leaves nobody waiting.
+/// A batch that is being sent. It ends on every path, so that a panic leaves no sender waiting.
 struct FlushGuard<'a> {
-    line: &'a Batcher,
-    outcome: Option<Arc<OnceLock<usize>>>,
+    batcher: &'a Batcher,
+    outcome: Option<Outcome>,
 }
 
 impl FlushGuard<'_> {
-    fn end(self, count: usize) {
+    fn finish(self, count: usize) -> usize {
         if let Some(outcome) = &self.outcome {
             outcome.get_or_init(|| count);
         }
+        count
     }
 }
 
 impl Drop for FlushGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.line.state.lock();
+        let mut state = self.batcher.state.lock();
         if let Some(outcome) = &self.outcome {
-            outcome.get_or_init(|| 0); // it panicked: nobody can say who got it
+            outcome.get_or_init(|| 0); // after a panic: the count is not known
         }
-        state.is_taken = false;
+        state.is_flushing = false;
         drop(state);
-        self.line.moved.notify_all();
+        self.batcher.flushed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
+    use std::time::{Duration, Instant};
 
-    fn frame(byte: u8) -> Bytes {
-        Bytes::from(vec![byte])
+    fn message(payload: impl Into<Bytes>) -> Message {
+        Message {
+            offset: 0,
+            channel: "x".into(),
+            payload: payload.into(),
+        }
     }
 
-    /// Runs `first` while `others` line up behind it; gives what went out, way by way.
-    fn collect(others: usize, size: usize) -> (Vec<Bytes>, Vec<usize>) {
-        let line = Batcher::default();
+    fn payload(messages: &[Message]) -> Vec<u8> {
+        let payloads: Vec<_> = messages
+            .iter()
+            .map(|message| &message.payload[..])
+            .collect();
+        payloads.concat()
+    }
+
+    /// Waits until something is so, at most for a while.
+    fn wait_until(is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "it does not become so");
+            thread::yield_now();
+        }
+    }
+
+    /// Sends a first message while others of `size` bytes gather behind it; returns the payload
+    /// of each flush, and the counts that the senders were told.
+    fn gather(others: usize, size: usize) -> (Vec<Vec<u8>>, Vec<usize>) {
+        let batcher = Batcher::default();
         let sent = Mutex::new(Vec::new());
-        let lined_up = |line: &Batcher| {
-            let state = line.state.lock();
-            state.batch.as_ref().map_or(0, |batch| batch.frames.len())
+        let gathered = |batcher: &Batcher| {
+            let state = batcher.state.lock();
+            state.next.as_ref().map_or(0, |batch| batch.size)
         };
         let counts = thread::scope(|scope| {
             let first = scope.spawn(|| {
-                line.send(&frame(b'0'), |frames| {
-                    while lined_up(&line) < (others * size).min(MAX_BATCH) {
-                        thread::yield_now();
-                    }
-                    sent.lock().push(frames.clone());
+                batcher.send(message("0"), |messages| {
+                    wait_until(|| gathered(&batcher) >= (others * size).min(MAX_BATCH));
+                    sent.lock().push(payload(messages));
                     7
                 })
             });
-            while !line.state.lock().is_taken {
-                thread::yield_now();
-            }
+            wait_until(|| batcher.state.lock().is_flushing);
             let send = |byte: u8| {
-                let (line, sent) = (&line, &sent);
+                let (batcher, sent) = (&batcher, &sent);
                 move || {
-                    let frame = Bytes::from(vec![byte; size]);
-                    line.send(&frame, |frames| {
-                        sent.lock().push(frames.clone());
-                        frames.len()
+                    batcher.send(message(vec![byte; size]), |messages| {
+                        sent.lock().push(payload(messages));
+                        messages.len()
                     })
                 }
             };
@@ -191,55 +205,58 @@ mod tests {
     }
 
     #[test]
-    fn who_meets_nobody_goes_at_once() {
-        let line = Batcher::default();
-        assert_eq!(line.send(&frame(b'x'), |frames| frames.len() + 10), 11);
-        assert!(!line.state.lock().is_taken);
+    fn a_message_that_meets_no_other_is_sent_at_once() {
+        let batcher = Batcher::default();
+        assert_eq!(
+            batcher.send(message("x"), |messages| messages.len() + 10),
+            11
+        );
+        assert!(!batcher.state.lock().is_flushing);
     }
 
     #[test]
-    fn those_who_wait_go_together_and_know_their_count() {
-        let (sent, counts) = collect(3, 1);
+    fn waiting_messages_go_together_and_their_senders_know_the_count() {
+        let (sent, counts) = gather(3, 1);
         assert_eq!((sent.len(), &sent[0][..], sent[1].len()), (2, &b"0"[..], 3));
         assert_eq!(counts, [7, 3, 3, 3]);
     }
 
     #[test]
     fn a_batch_has_a_limit() {
-        let (sent, _) = collect(3, MAX_BATCH / 2);
+        let (sent, _) = gather(3, MAX_BATCH / 2);
         assert_eq!(
-            sent.iter().map(Bytes::len).collect::<Vec<_>>(),
+            sent.iter().map(Vec::len).collect::<Vec<_>>(),
             [1, MAX_BATCH, MAX_BATCH / 2]
         );
     }
 
     #[test]
-    fn a_panic_leaves_nobody_waiting() {
-        let line = Batcher::default();
+    fn a_panic_leaves_no_sender_waiting() {
+        let batcher = Batcher::default();
         thread::scope(|scope| {
-            let failing = scope.spawn(|| line.send(&frame(b'x'), |_| panic!("on purpose")));
+            let failing = scope.spawn(|| batcher.send(message("x"), |_| panic!("on purpose")));
             assert!(failing.join().is_err());
         });
-        assert_eq!(line.send(&frame(b'y'), |_| 1), 1);
+        assert_eq!(batcher.send(message("y"), |_| 1), 1);
     }
 
     #[test]
     fn nothing_is_lost_doubled_or_sent_at_the_same_time() {
         const SENDERS: u8 = 8;
         const EACH: usize = 2_000;
-        let line = Batcher::default();
-        let on_the_way = AtomicUsize::new(0);
+        let batcher = Batcher::default();
+        let flushing = AtomicUsize::new(0);
         let sent = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for sender in 0..SENDERS {
-                let (line, on_the_way, sent) = (&line, &on_the_way, &sent);
+                let (batcher, flushing, sent) = (&batcher, &flushing, &sent);
                 scope.spawn(move || {
                     for number in 0..EACH {
-                        let frame = [&[sender][..], &(number as u32).to_be_bytes()].concat();
-                        let count = line.send(&frame.into(), |frames| {
-                            assert_eq!(on_the_way.fetch_add(1, Ordering::SeqCst), 0);
-                            sent.lock().extend_from_slice(frames);
-                            on_the_way.fetch_sub(1, Ordering::SeqCst);
+                        let text = [&[sender][..], &(number as u32).to_be_bytes()].concat();
+                        let count = batcher.send(message(text), |messages| {
+                            assert_eq!(flushing.fetch_add(1, Ordering::SeqCst), 0);
+                            sent.lock().extend_from_slice(&payload(messages));
+                            flushing.fetch_sub(1, Ordering::SeqCst);
                             9
                         });
                         assert_eq!(count, 9);
@@ -249,10 +266,10 @@ mod tests {
         });
         let sent = sent.into_inner();
         let mut next = [0; SENDERS as usize];
-        for frame in sent.chunks(5) {
-            let number = u32::from_be_bytes(frame[1..].try_into().unwrap());
-            assert_eq!(number, next[frame[0] as usize]);
-            next[frame[0] as usize] += 1;
+        for text in sent.chunks(5) {
+            let number = u32::from_be_bytes(text[1..].try_into().unwrap());
+            assert_eq!(number, next[text[0] as usize]);
+            next[text[0] as usize] += 1;
         }
         assert_eq!(next, [EACH as u32; SENDERS as usize]);
     }

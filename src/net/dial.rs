@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use crate::net::socket::Wait;
+use crate::net::poll::Wait;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum DialError<E> {
 /// Connects to the first address that takes the connection, in the given order. Each address
 /// has `limit`. The stream is non-blocking.
 ///
-/// `wait` waits for a descriptor until a deadline, as [`crate::net::socket::wait`] does, and
+/// `wait` waits for a descriptor until a deadline, as [`crate::net::poll::wait`] does, and
 /// ends the attempt by its error.
 ///
 /// # Errors
@@ -86,13 +86,13 @@ fn failed<E>(error: Errno) -> DialError<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::socket;
+    use crate::net::poll;
     use std::net::TcpListener;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
     fn poll(fd: PollFd<'_>, deadline: Instant) -> io::Result<Wait> {
-        socket::wait(&mut [fd], Some(deadline))
+        poll::wait(&mut [fd], Some(deadline))
     }
 
     /// An address on which nothing listens any more.

@@ -1,7 +1,8 @@
-//! Where connections come from: a socket that we bind, or one that a service manager holds.
+//! A listening socket: one that this process binds, or one that the service manager holds.
 //!
-//! Both get the same options, which accepted connections inherit. They differ at the stop: our
-//! own socket goes with us, and the manager's keeps who knocks for the process that follows.
+//! Both get the same options, which accepted connections inherit. They differ at the shutdown: a
+//! socket of our own closes with the process, and the service manager's keeps waiting connections
+//! for the next process.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -9,11 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::net::{listen, sockopt};
 
-/// Connections that the kernel holds until they are accepted.
+/// Most connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
-/// What the kernel may hold for a peer that does not read, in bytes; it takes this twice.
-/// Left to itself it would grow to 4 MiB each, and call a socket writable only when a third
-/// of that is free.
+/// The send buffer of a connection, in bytes; the kernel takes this twice. Without it, the buffer
+/// grows to 4 MiB for a peer that does not read, and counts as writable only when a third of that
+/// is free.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// A listening socket.
@@ -23,13 +24,13 @@ pub struct Listener {
     holder: Holder,
 }
 
-/// Who else holds a listening socket.
+/// Whether another process holds the listening socket too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody: it closes with the process.
-    Nobody,
-    /// The service manager: it stays open, and whoever connects waits for the next process.
-    Manager,
+    /// No: it closes with this process.
+    ThisProcess,
+    /// The service manager does: it stays open, and connections wait for the next process.
+    ServiceManager,
 }
 
 impl Listener {
@@ -43,7 +44,7 @@ impl Listener {
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host);
         let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-        Listener::open(TcpListener::bind(&addresses[..])?, Holder::Nobody)
+        Listener::open(TcpListener::bind(&addresses[..])?, Holder::ThisProcess)
     }
 
     /// Binds a socket to an address that needs no resolving.
@@ -51,15 +52,15 @@ impl Listener {
     /// # Errors
     /// When it can't be bound.
     pub fn bind_to(address: SocketAddr) -> io::Result<Listener> {
-        Listener::open(TcpListener::bind(address)?, Holder::Nobody)
+        Listener::open(TcpListener::bind(address)?, Holder::ThisProcess)
     }
 
-    /// Takes over a socket that listens already; `SO_REUSEADDR` was its binder's business.
+    /// Takes over a socket that listens already; `SO_REUSEADDR` was for its binder to set.
     ///
     /// # Errors
     /// When an option is refused, which a TCP socket does not do.
     pub fn inherit(socket: TcpListener) -> io::Result<Listener> {
-        Listener::open(socket, Holder::Manager)
+        Listener::open(socket, Holder::ServiceManager)
     }
 
     fn open(socket: TcpListener, holder: Holder) -> io::Result<Listener> {
@@ -71,23 +72,23 @@ impl Listener {
         Ok(Listener { socket, holder })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the socket has none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// The next connection that waits.
+    /// Accepts the next waiting connection.
     ///
     /// # Errors
-    /// `WouldBlock` when none does; others when the kernel has run out of something.
+    /// `WouldBlock` when none waits; others when the kernel has run out of a resource.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.socket.accept()
     }
 
-    /// Who else holds it.
+    /// Which process closes it.
     pub fn holder(&self) -> Holder {
         self.holder
     }

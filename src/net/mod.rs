@@ -1,13 +1,24 @@
-//! TCP connections and threads: sockets, listener, acceptor, worker pool, shutdown, and the
-//! table of open connections.
+//! TCP connections and the threads that serve them. Knows no HTTP, JSON or JWT.
+//!
+//! [`acceptor`] accepts connections from a [`listener`] and hands each to the [`worker_pool`];
+//! [`connections`] is the table of open ones: how many there are, what each is doing, and which is
+//! evicted when another needs its place. [`socket`], [`poll`] and [`waker`] are the system calls,
+//! [`shutdown`] ends everything. Without `unsafe` code.
 
 pub mod acceptor;
+pub mod connection;
 pub mod connections;
 pub mod dial;
 pub mod listener;
-pub mod live;
 pub mod networks;
+pub mod poll;
 pub mod shutdown;
 pub mod socket;
 pub mod sync;
+pub mod waker;
 pub mod worker_pool;
+
+pub use connection::Connection;
+pub use networks::Networks;
+pub use shutdown::Shutdown;
+pub use socket::Socket;

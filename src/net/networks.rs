@@ -1,4 +1,4 @@
-//! A list of addresses and networks, as settings give it: `10.0.0.0/8, ::1`.
+//! A list of addresses and networks, as a setting has it: `10.0.0.0/8, ::1`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Reads a comma-separated list; spaces around commas don't count.
+    /// Reads a comma-separated list; spaces around commas are ignored.
     ///
     /// # Errors
     /// The first entry that is neither an address nor a network.
@@ -28,19 +28,20 @@ impl Networks {
         entries.map(read).collect::<Result<_, _>>().map(Networks)
     }
 
-    /// Whether an address is in one of them.
+    /// Whether an address is in one of the networks.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
+/// The list as one would write it in the setting; `none` where it is empty.
 impl fmt::Display for Networks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let networks: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        match networks.is_empty() {
-            true => formatter.write_str("none"),
-            false => formatter.write_str(&networks.join(", ")),
+        if networks.is_empty() {
+            return formatter.write_str("none");
         }
+        formatter.write_str(&networks.join(", "))
     }
 }
 

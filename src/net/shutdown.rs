@@ -1,7 +1,6 @@
-//! The wish to shut down: raised once, seen by every thread that waits.
+//! The shutdown of the server: triggered once, seen by every thread that waits.
 //!
-//! A leaf. The server takes it from outside, so that a test can raise it as well as
-//! a signal can.
+//! It is handed to the server from outside, so that a test can trigger it as a signal does.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::net::socket::Waker;
+use super::waker::Waker;
 
 /// A handle on one shutdown; clones share it.
 #[derive(Debug, Clone)]
@@ -17,57 +16,57 @@ pub struct Shutdown(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Rung once and never answered: every `poll` on it returns from then on.
-    bell: Waker,
-    since: OnceLock<Instant>,
-    /// How long it may take, in milliseconds.
+    /// Woken once and never cleared: every `poll` on it returns from then on.
+    waker: Waker,
+    triggered_at: OnceLock<Instant>,
+    /// The drain time limit, in milliseconds.
     limit: AtomicU64,
 }
 
 impl Shutdown {
-    /// A shutdown that nobody has asked for.
+    /// A shutdown that has not been triggered.
     ///
     /// # Errors
     /// When descriptors have run out.
     pub fn new() -> io::Result<Shutdown> {
         Ok(Shutdown(Arc::new(Shared {
-            bell: Waker::new()?,
-            since: OnceLock::new(),
+            waker: Waker::new()?,
+            triggered_at: OnceLock::new(),
             limit: AtomicU64::new(0),
         })))
     }
 
-    /// Says how long the shutdown may take, should it be asked for; until then, no time at all.
-    pub fn allow(&self, limit: Duration) {
+    /// Sets the drain time limit; without a call, there is no time at all.
+    pub fn set_limit(&self, limit: Duration) {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.0.limit.store(millis, Ordering::Relaxed);
     }
 
-    /// How long the shutdown may take.
+    /// The drain time limit.
     pub fn limit(&self) -> Duration {
         Duration::from_millis(self.0.limit.load(Ordering::Relaxed))
     }
 
-    /// Asks for the shutdown; a second call changes nothing.
+    /// Begins the shutdown; a second call changes nothing.
     pub fn trigger(&self) {
-        self.0.since.get_or_init(Instant::now);
-        self.0.bell.ring();
+        self.0.triggered_at.get_or_init(Instant::now);
+        self.0.waker.wake();
     }
 
-    /// When the shutdown was asked for.
-    pub fn since(&self) -> Option<Instant> {
-        self.0.since.get().copied()
+    /// When the shutdown was triggered, if it was.
+    pub fn triggered_at(&self) -> Option<Instant> {
+        self.0.triggered_at.get().copied()
     }
 
-    /// Whether the shutdown was asked for.
+    /// Whether the shutdown was triggered.
     pub fn is_triggered(&self) -> bool {
-        self.since().is_some()
+        self.triggered_at().is_some()
     }
 }
 
-/// Readable from the moment that the shutdown is asked for.
+/// Readable from the moment that the shutdown is triggered.
 impl AsFd for Shutdown {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.bell.as_fd()
+        self.0.waker.as_fd()
     }
 }

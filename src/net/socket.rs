@@ -1,47 +1,39 @@
-//! One accepted TCP connection, and the waiting around it.
+//! The socket of one accepted TCP connection.
 //!
-//! The leaf that talks to the kernel: sends and receives that never block, one
-//! `poll` that does, and the two ways to end a connection so that the peer gets
-//! what was written last. It knows no HTTP and no WebSocket.
+//! Sends and receives that never block, some that wait with a limit, and the two ways to end a
+//! connection so that the peer gets what was written last.
 
 use std::hint::black_box;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-/// How much one `recv` may bring, in bytes: a usual request in one call.
+use super::poll::{Wait, wait};
+
+/// Most that one `recv` takes, in bytes: a usual request in one call.
 const READ_SIZE: usize = 4 * 1024;
-/// Read and dropped while a refused peer stops sending, in bytes at most.
+/// Most that is read and dropped until a rejected peer stops sending, in bytes.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a wait ended with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// At least one of the descriptors has something to say.
-    Ready,
-    /// The deadline passed.
-    TimedOut,
-}
-
-/// A connection's socket, shared by the thread that reads it and its outbox.
+/// A connection's socket, shared by the thread that reads it and those that write it.
 #[derive(Debug, Clone)]
 pub struct Socket(Arc<TcpStream>);
 
 impl Socket {
-    /// Takes over an accepted stream, which stays in blocking mode: every call here
-    /// says for itself that it will not wait.
+    /// Takes over an accepted stream. It stays in blocking mode: each call that must not wait says
+    /// so itself.
     pub fn new(stream: TcpStream) -> Socket {
         Socket(Arc::new(stream))
     }
 
-    /// Hands bytes to the kernel without waiting.
+    /// Hands bytes to the kernel without waiting; returns how many it took.
     ///
     /// # Errors
     /// `WouldBlock` when the send buffer is full; others mean that the peer is gone.
@@ -55,11 +47,11 @@ impl Socket {
     }
 
     /// Brings what the next call reads into the processor's cache.
-    pub fn fetch(&self) {
+    pub fn prefetch(&self) {
         black_box(self.0.as_raw_fd());
     }
 
-    /// Fills a buffer with what has arrived, without waiting; 0 is the end of the stream.
+    /// Receives into a buffer without waiting; 0 is the end of the stream.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived; others mean that the peer is gone.
@@ -73,13 +65,13 @@ impl Socket {
         }
     }
 
-    /// Whether something has arrived that was not received yet.
+    /// Whether bytes have arrived that were not received yet.
     pub fn has_input(&self) -> bool {
         let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
         matches!(recv(&self.0, &mut [0; 1], flags), Ok((_, received)) if received > 0)
     }
 
-    /// Appends what has arrived to `input`, like [`Socket::receive`].
+    /// Appends received bytes to `input` without waiting, like [`Socket::receive`].
     ///
     /// # Errors
     /// As [`Socket::receive`].
@@ -87,8 +79,8 @@ impl Socket {
         self.append(input, RecvFlags::DONTWAIT)
     }
 
-    /// Appends what arrives next to `input`, and waits for it as long as
-    /// [`Socket::limit_receiving`] says.
+    /// Appends received bytes to `input`; waits for them as long as [`Socket::limit_receiving`]
+    /// allows.
     ///
     /// # Errors
     /// `WouldBlock` when the time is up; others mean that the peer is gone.
@@ -115,35 +107,36 @@ impl Socket {
         }
     }
 
-    /// Sends all of `bytes`, waiting as long as the peer takes some within every `stall`.
+    /// Sends all of `bytes`; waits as long as the peer takes some of them within each `stall`.
     ///
     /// # Errors
-    /// `TimedOut` when the peer took nothing for so long; others mean that it is gone.
+    /// `TimedOut` when the peer took nothing for `stall`; others mean that it is gone.
     pub fn send_all(&self, mut bytes: &[u8], stall: Duration) -> io::Result<()> {
-        let mut last_chance = Wait::Ready;
+        let mut last_wait = Wait::Ready;
         while !bytes.is_empty() {
             match self.send(bytes) {
                 Ok(sent) => {
                     bytes = &bytes[sent..];
-                    last_chance = Wait::Ready;
+                    last_wait = Wait::Ready;
                 }
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-                Err(_) if last_chance == Wait::TimedOut => return Err(ErrorKind::TimedOut.into()),
+                Err(_) if last_wait == Wait::TimedOut => return Err(ErrorKind::TimedOut.into()),
                 Err(_) => {
-                    // It is asked once more after the time is up: `poll` waits until a third
-                    // of the buffer is free, and a slow reader may have made room for less.
+                    // One more try follows after the time is up: `poll` reports a socket writable
+                    // when a third of its buffer is free, and a slow reader may have freed less.
                     let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
-                    last_chance = wait(&mut fds, Some(Instant::now() + stall))?;
+                    last_wait = wait(&mut fds, Some(Instant::now() + stall))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Ends the sending side, then drops what still comes until the peer is done too.
+    /// Ends the sending side, then reads and drops input until the peer ends its side too, at most
+    /// for `limit`.
     ///
-    /// Closing with unread input would make the kernel send a reset, and a reset can
-    /// overtake the answer that was just written (RFC 9112 §9.6).
+    /// Closing with unread input makes the kernel send a reset, which can overtake the response
+    /// that was just written (RFC 9112 §9.6).
     pub fn linger(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let mut dropped = 0;
@@ -165,7 +158,7 @@ impl Socket {
         }
     }
 
-    /// Ends the connection in both directions at once, whoever else holds this socket.
+    /// Ends the connection in both directions at once, for every holder of this socket.
     pub fn cut(&self) {
         let _ = self.0.shutdown(Shutdown::Both); // peer already gone
     }
@@ -174,54 +167,5 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
-    }
-}
-
-/// Wakes a thread that waits in [`wait`]: an eventfd, which stays rung until it is answered.
-#[derive(Debug)]
-pub struct Waker(OwnedFd);
-
-impl Waker {
-    /// A bell that nobody has rung.
-    ///
-    /// # Errors
-    /// When descriptors have run out.
-    pub fn new() -> io::Result<Waker> {
-        Ok(Waker(eventfd(
-            0,
-            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
-        )?))
-    }
-
-    /// Wakes the thread that waits, or the next one that will.
-    pub fn ring(&self) {
-        // A full counter says no: then it is rung already.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
-
-    /// Makes it silent again.
-    pub fn answer(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0_u8; 8]); // nobody had rung
-    }
-}
-
-impl AsFd for Waker {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// Waits until a descriptor is ready or the deadline has passed; may also wake for nothing.
-///
-/// # Errors
-/// Only when the kernel lacks memory, or the caller gave a closed descriptor.
-pub fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<Wait> {
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    // A duration that a timespec can't hold is as good as for ever.
-    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-    match poll(fds, timeout.as_ref()) {
-        Ok(0) => Ok(Wait::TimedOut),
-        Ok(_) | Err(Errno::INTR) => Ok(Wait::Ready),
-        Err(error) => Err(error.into()),
     }
 }

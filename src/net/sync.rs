@@ -1,7 +1,7 @@
-//! The tools of concurrency behind the outbox, the line and the registry, each named once.
+//! The locks, atomics and channels that the room `hub` uses, each named once.
 //!
-//! A leaf without code of its own. The models in `tests/model` compile those three files
-//! against another `sync`, whose tools explore every order in which threads may take turns.
+//! No code of its own. The models in `tests/model` compile `hub` against another `sync`, whose
+//! tools explore every order in which threads may take turns.
 
 pub use std::sync::OnceLock;
 pub use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};

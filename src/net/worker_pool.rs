@@ -1,55 +1,53 @@
-//! Threads for those who have just come: one each, which takes the next when it is free.
+//! Threads for new connections: one each, reused for the next when it is idle.
 //!
-//! Most connections are here for a moment: they ask one thing, or become subscribers and
-//! move to a thread of their own. Starting and ending a thread for each costs ten times
-//! what they ask for.
+//! Most connections are short: they send one request, or are upgraded and move to a thread of
+//! their own. Starting and ending a thread for each costs ten times what the request does.
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// A thread that has been free for so long ends.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// An idle thread ends after this time.
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
 
-/// Gives every visitor a thread to itself.
-pub struct WorkerPool<T> {
-    /// Without any room: a visitor is taken only by a thread that waits at this moment, so
-    /// nobody can stand behind one that is busy.
-    arrivals: Sender<T>,
-    free: Receiver<T>,
-    serve: Arc<dyn Fn(T) + Send + Sync>,
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs each job on a thread that runs no other at the same time.
+pub struct WorkerPool {
+    /// Without a buffer: only a thread that waits at this moment takes a job, so that no job
+    /// waits behind a busy one.
+    jobs: Sender<Job>,
+    idle: Receiver<Job>,
     /// In bytes.
     stack_size: usize,
 }
 
-impl<T: Send + 'static> WorkerPool<T> {
-    /// A reception whose threads call `serve`.
-    pub fn new(stack_size: usize, serve: impl Fn(T) + Send + Sync + 'static) -> WorkerPool<T> {
-        let (arrivals, free) = bounded(0);
+impl WorkerPool {
+    /// A pool without threads, which starts them with a stack of this size in bytes.
+    pub fn new(stack_size: usize) -> WorkerPool {
+        let (jobs, idle) = bounded(0);
         WorkerPool {
-            arrivals,
-            free,
-            serve: Arc::new(serve),
+            jobs,
+            idle,
             stack_size,
         }
     }
 
-    /// Gives a visitor to a thread that is free, or to a new one.
+    /// Runs a job on an idle thread, or on a new one.
     ///
     /// # Errors
-    /// When no thread can be had; the visitor is dropped.
-    pub fn execute(&self, visitor: T) -> io::Result<()> {
-        let Err(refused) = self.arrivals.try_send(visitor) else {
+    /// When no thread can be started; the job is dropped.
+    pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let Err(unsent) = self.jobs.try_send(Box::new(job)) else {
             return Ok(());
         };
-        let (visitor, free, serve) = (refused.into_inner(), self.free.clone(), self.serve.clone());
+        let (job, idle) = (unsent.into_inner(), self.idle.clone());
         let work = move || {
-            serve(visitor);
-            while let Ok(visitor) = free.recv_timeout(PATIENCE) {
-                serve(visitor);
+            job();
+            while let Ok(job) = idle.recv_timeout(KEEP_ALIVE) {
+                job();
             }
         };
         thread::Builder::new()
@@ -62,20 +60,22 @@ impl<T: Send + 'static> WorkerPool<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread::ThreadId;
 
     const LIMIT: Duration = Duration::from_secs(10);
+    const STACK_SIZE: usize = 64 * 1024;
 
     #[test]
-    fn nobody_stands_behind_one_who_is_busy() {
+    fn no_job_waits_behind_a_busy_one() {
         let (entered, seen) = bounded(0);
         let (leave, left) = bounded::<()>(0);
-        let reception = WorkerPool::new(64 * 1024, move |number: usize| {
-            entered.send(number).unwrap();
-            left.recv_timeout(LIMIT).unwrap();
-        });
-        for number in 0..20 {
-            reception.execute(number).unwrap();
+        let pool = WorkerPool::new(STACK_SIZE);
+        for number in 0..20_usize {
+            let (entered, left) = (entered.clone(), left.clone());
+            let job = move || {
+                entered.send(number).unwrap();
+                left.recv_timeout(LIMIT).unwrap();
+            };
+            pool.execute(job).unwrap();
         }
         let mut all: Vec<_> = (0..20).map(|_| seen.recv_timeout(LIMIT).unwrap()).collect();
         all.sort_unstable();
@@ -84,30 +84,34 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_free_is_taken_again() {
-        let (sender, threads) = bounded::<ThreadId>(1);
-        let reception = WorkerPool::new(64 * 1024, move |()| {
-            sender.send(thread::current().id()).unwrap();
-        });
-        reception.execute(()).unwrap();
-        let first = threads.recv_timeout(LIMIT).unwrap();
-        let was_taken_again = (0..1000).any(|_| {
+    fn an_idle_thread_is_reused() {
+        let (sender, threads) = bounded(1);
+        let pool = WorkerPool::new(STACK_SIZE);
+        let execute = || {
+            let sender = sender.clone();
+            pool.execute(move || sender.send(thread::current().id()).unwrap())
+                .unwrap();
+            threads.recv_timeout(LIMIT).unwrap()
+        };
+        let first = execute();
+        let was_reused = (0..1000).any(|_| {
             thread::yield_now();
-            reception.execute(()).unwrap();
-            threads.recv_timeout(LIMIT).unwrap() == first
+            execute() == first
         });
-        assert!(was_taken_again);
+        assert!(was_reused);
     }
 
     #[test]
-    fn a_visitor_that_panics_takes_only_its_thread_along() {
+    fn a_job_that_panics_costs_only_its_thread() {
         let (sender, served) = bounded(1);
-        let reception = WorkerPool::new(64 * 1024, move |number: u8| {
-            assert_ne!(number, 0, "on purpose");
-            sender.send(number).unwrap();
-        });
-        for number in [0, 1, 0, 2] {
-            reception.execute(number).unwrap();
+        let pool = WorkerPool::new(STACK_SIZE);
+        for number in [0_u8, 1, 0, 2] {
+            let sender = sender.clone();
+            let job = move || {
+                assert_ne!(number, 0, "on purpose");
+                sender.send(number).unwrap();
+            };
+            pool.execute(job).unwrap();
             if number > 0 {
                 assert_eq!(served.recv_timeout(LIMIT), Ok(number));
             }

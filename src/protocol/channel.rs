@@ -2,23 +2,23 @@
 
 use std::fmt;
 
-/// Longest channel name, in bytes.
-const MAX_NAME: usize = 255;
+use super::limits::MAX_CHANNEL_NAME;
 
 /// What is wrong with a channel's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It has no characters.
+pub enum NameError {
+    /// It is empty.
     Empty,
-    /// It has over 255 bytes.
+    /// It is over [`MAX_CHANNEL_NAME`] bytes.
     TooLong,
 }
 
-impl fmt::Display for Fault {
+/// The end of a sentence that begins with what is named.
+impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Empty => formatter.write_str("is empty"),
-            Fault::TooLong => write!(formatter, "is over {MAX_NAME} bytes"),
+            NameError::Empty => formatter.write_str("is empty"),
+            NameError::TooLong => write!(formatter, "is over {MAX_CHANNEL_NAME} bytes"),
         }
     }
 }
@@ -27,11 +27,11 @@ impl fmt::Display for Fault {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(name: &str) -> Result<(), Fault> {
+pub fn check(name: &str) -> Result<(), NameError> {
     match name.len() {
-        0 => Err(Fault::Empty),
-        1..=MAX_NAME => Ok(()),
-        _ => Err(Fault::TooLong),
+        0 => Err(NameError::Empty),
+        1..=MAX_CHANNEL_NAME => Ok(()),
+        _ => Err(NameError::TooLong),
     }
 }
 
@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn names_have_1_to_255_bytes() {
-        assert_eq!(check(""), Err(Fault::Empty));
+        assert_eq!(check(""), Err(NameError::Empty));
         assert_eq!(check(&"x".repeat(255)), Ok(()));
-        assert_eq!(check(&"ä".repeat(128)), Err(Fault::TooLong));
+        assert_eq!(check(&"ä".repeat(128)), Err(NameError::TooLong));
     }
 }

@@ -1,25 +1,25 @@
-//! What a client says: JSON objects with an `event`. And what it is told in that form.
+//! The events of the WebSocket protocol: JSON objects with an `event`, from clients and to them.
+//!
+//! Text only; framing it is for the room `websocket`.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tungstenite::Bytes;
 
-use crate::protocol::json::Text;
-use crate::telemetry::counters::ClientEvent;
-use crate::websocket::frame;
+use super::json::Text;
+use crate::telemetry::labels::ClientEvent;
 
-/// One message of a client.
+/// A client's message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// It shows a token; nothing if what it shows is not a string.
+    /// `authenticate` with its token; none if `data` is missing or not a string.
     Authenticate(Option<Cow<'a, str>>),
-    /// It wants to hear that we are here.
+    /// `ping`.
     Ping,
-    /// It says something that means nothing here.
+    /// Any other event, which is ignored.
     Other,
-    /// It says something that is not an event, for the reason given.
+    /// Text that is not an event, with the reason.
     Malformed(&'static str),
 }
 
@@ -54,8 +54,8 @@ impl Event<'_> {
         }
     }
 
-    /// What it is counted as.
-    pub fn kind(&self) -> ClientEvent {
+    /// The label under which it is counted.
+    pub fn label(&self) -> ClientEvent {
         match self {
             Event::Authenticate(_) => ClientEvent::Authenticate,
             Event::Ping => ClientEvent::Ping,
@@ -69,8 +69,8 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw.get()).ok().map(|Text(text)| text)
 }
 
-/// `{"event":"subscribed","data":"{\"channel\":\"user:1\"}"}` as a frame.
-pub fn subscribed(channel: &str) -> Bytes {
+/// `{"event":"subscribed","data":"{\"channel\":\"user:1\"}"}`: a channel is subscribed to.
+pub fn subscribed(channel: &str) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
         channel: &'a str,
@@ -78,13 +78,11 @@ pub fn subscribed(channel: &str) -> Bytes {
     with_data("subscribed", &Data { channel })
 }
 
-/// `{"event":"pong"}` as a frame.
-pub fn pong() -> Bytes {
-    frame::text(r#"{"event":"pong"}"#)
-}
+/// `{"event":"pong"}`: the answer to a ping.
+pub const PONG: &str = r#"{"event":"pong"}"#;
 
-/// `{"event":"error","data":"{\"message\":\"…\"}"}` as a frame.
-pub fn error(message: &str) -> Bytes {
+/// `{"event":"error","data":"{\"message\":\"…\"}"}`: a message was not an event.
+pub fn error(message: &str) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
         message: &'a str,
@@ -92,16 +90,15 @@ pub fn error(message: &str) -> Bytes {
     with_data("error", &Data { message })
 }
 
-/// The data is a JSON text inside a JSON string, as clients of the first hour expect it.
-fn with_data(event: &str, data: &impl Serialize) -> Bytes {
+/// The data is a JSON text inside a JSON string, as existing clients expect it.
+fn with_data(event: &str, data: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         event: &'a str,
         data: String,
     }
     let data = serde_json::to_string(data).expect("strings are JSON");
-    let message = serde_json::to_string(&Message { event, data }).expect("strings are JSON");
-    frame::text(&message)
+    serde_json::to_string(&Message { event, data }).expect("strings are JSON")
 }
 
 #[cfg(test)]
@@ -109,12 +106,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn payload(frame: &Bytes) -> &str {
-        std::str::from_utf8(&frame[2..]).unwrap()
-    }
-
     #[test]
-    fn events_are_read() {
+    fn events_are_parsed() {
         let token = Event::parse(r#" {"data":"a.b.c","x":[1],"event":"authenticate"} "#);
         assert_eq!(token, Event::Authenticate(Some("a.b.c".into())));
         for data in [
@@ -131,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_event_is_told() {
+    fn text_that_is_not_an_event_has_a_reason() {
         for text in [
             "",
             "hi",
@@ -154,19 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_as_the_protocol_has_them() {
+    fn texts_are_those_of_the_protocol() {
         let expected = r#"{"event":"subscribed","data":"{\"channel\":\"user:1\"}"}"#;
-        assert_eq!(payload(&subscribed("user:1")), expected);
+        assert_eq!(subscribed("user:1"), expected);
         let expected = r#"{"event":"error","data":"{\"message\":\"no\"}"}"#;
-        assert_eq!(payload(&error("no")), expected);
-        assert_eq!(payload(&pong()), r#"{"event":"pong"}"#);
+        assert_eq!(error("no"), expected);
     }
 
     proptest! {
         #[test]
-        fn a_channel_comes_out_as_it_went_in(name in "\\PC{1,20}") {
-            let frame = subscribed(&name);
-            let message: serde_json::Value = serde_json::from_slice(&frame[2..]).unwrap();
+        fn a_channel_name_survives_escaping(name in "\\PC{1,20}") {
+            let message: serde_json::Value = serde_json::from_str(&subscribed(&name)).unwrap();
             let data = message["data"].as_str().unwrap();
             let data: serde_json::Value = serde_json::from_str(data).unwrap();
             prop_assert_eq!(data["channel"].as_str().unwrap(), &name);

@@ -1,26 +1,24 @@
-//! What both journeys ask of JSON text beyond serde_json: how deep it is nested, and
-//! strings that are borrowed where they can be.
+//! JSON text beyond what serde_json does: nesting depth, borrowed strings, pretty printing.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-/// Deepest nesting of a request body or of a token's claims; `{}` is 1 deep.
-pub const MAX_DEPTH: usize = 128;
+use super::limits::MAX_JSON_DEPTH;
 
-/// Whether a JSON text is nested deeper than [`MAX_DEPTH`].
+/// Whether a JSON text is nested deeper than [`MAX_JSON_DEPTH`].
 ///
-/// Few texts have so many brackets at all, and counting them is a tenth of the work.
+/// Few texts have so many brackets at all, and counting those takes a tenth of the time.
 pub fn is_too_deep(text: &[u8]) -> bool {
     let opening = text.iter().filter(|byte| matches!(byte, b'[' | b'{'));
-    opening.count() > MAX_DEPTH && depth(text) > MAX_DEPTH
+    opening.count() > MAX_JSON_DEPTH && depth(text) > MAX_JSON_DEPTH
 }
 
 /// How deep arrays and objects are nested in a JSON text.
 ///
-/// For a text that is not JSON the number means nothing; parse it too. The parser's own
-/// limit does not do: it does not count inside values that are kept as text.
+/// The result means nothing for text that is not JSON; parse it too. serde_json's own limit does
+/// not suffice: it does not count inside values that are kept as raw text.
 pub fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = text.iter();
@@ -50,25 +48,25 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     }
 }
 
-/// For a field of which only matters whether it is there: `null` is there too.
+/// Deserializes a field of which only its presence matters: `null` is present too.
 ///
 /// # Errors
-/// When what is there is no JSON.
+/// When its value is not JSON.
 pub fn is_given<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }
 
-/// Whether a JSON text is an object. A parser that fills a struct would take an array too.
+/// Whether a JSON text is an object. serde fills a struct from an array too.
 ///
-/// For a text that is not JSON the answer means nothing; parse it too.
+/// The result means nothing for text that is not JSON; parse it too.
 pub fn is_object(text: &[u8]) -> bool {
     text.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// A JSON text with one item per line, in the order and the spelling that it has. Control
-/// characters in it are escaped, so that a terminal shows them instead of obeying.
+/// A JSON text with one item per line, in its own order and spelling. Control characters are
+/// escaped, so that a terminal shows them instead of obeying them.
 ///
-/// A text that is not JSON comes out as something that is not either.
+/// Text that is not JSON comes out as text that is not JSON.
 pub fn pretty(text: &str) -> String {
     let mut pretty = String::with_capacity(2 * text.len());
     let mut depth = 0_usize;
@@ -109,7 +107,7 @@ fn new_line(pretty: &mut String, depth: usize) {
     pretty.extend(std::iter::repeat_n("  ", depth));
 }
 
-/// Up to the quote that ends it; the first one is gone.
+/// Copies a string up to its closing quote; the opening one is consumed already.
 fn copy_string(rest: &mut impl Iterator<Item = char>, pretty: &mut String) {
     pretty.push('"');
     while let Some(c) = rest.next() {
@@ -126,13 +124,14 @@ fn copy_string(rest: &mut impl Iterator<Item = char>, pretty: &mut String) {
 }
 
 fn push_visibly(c: char, pretty: &mut String) {
-    match c.is_control() {
-        true => pretty.push_str(&format!("\\u{:04x}", u32::from(c))),
-        false => pretty.push(c),
+    if c.is_control() {
+        pretty.push_str(&format!("\\u{:04x}", u32::from(c)));
+    } else {
+        pretty.push(c);
     }
 }
 
-/// A JSON string, borrowed when it has no escapes.
+/// A JSON string, borrowed if it has no escapes.
 #[derive(Debug, Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_told_by_its_first_character() {
+    fn an_object_begins_with_a_brace() {
         assert!(is_object(b"{}") && is_object(b" \t\r\n{"));
         assert!(!is_object(b"") && !is_object(b" [{}]") && !is_object(b"\"{\""));
     }
@@ -206,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pretty_says_the_same(value in value()) {
+        fn pretty_text_has_the_same_value(value in value()) {
             let pretty = pretty(&value.to_string());
             let read: serde_json::Value = serde_json::from_str(&pretty).unwrap();
             prop_assert_eq!(read, value);
@@ -229,7 +228,7 @@ mod tests {
                 }
             }
             if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
-                // A key that is given twice is kept once, so the value may be flatter.
+                // Of a repeated key one value is kept, so the value may be less deep.
                 prop_assert!(of(&value) <= depth(text.as_bytes()));
             }
             depth(text.as_bytes());

@@ -1,112 +1,157 @@
-//! The server: puts the house together, opens it, and sees everybody out.
+//! The server: builds its state, opens its listeners, runs, reloads and drains.
+//!
+//! [`prepare`] starts the log and catches signals, [`run`] serves until the shutdown. [`State`] is
+//! everything that connections are served with; [`reload`] reads the settings again on SIGHUP;
+//! [`systemd`] speaks with the service manager.
 
+mod error;
+pub mod listeners;
 pub mod reload;
-pub mod state;
+pub mod signals;
+mod state;
 pub mod systemd;
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{error, info, warn};
 
-use crate::api::RootPage;
-use crate::api::subscribe;
-use crate::config::Config;
+pub use error::ServerError;
+pub use listeners::Listeners;
+pub use signals::Signals;
+pub use state::State;
+
+use crate::api::{RootPage, metrics, subscribe};
+use crate::config::{Config, ConfigError};
 use crate::hub::Stats;
-use crate::net::acceptor;
+use crate::net::Shutdown;
+use crate::net::acceptor::Acceptor;
 use crate::net::connections::{self, Connections};
-use crate::net::listener::Listener;
-use crate::net::shutdown::Shutdown;
 use crate::net::worker_pool::WorkerPool;
-use crate::server::reload::Reload;
-use crate::server::state::State;
-use crate::server::systemd::{notify::Notifier, pulse};
+use crate::telemetry::{counters, log as logging};
+use reload::Reload;
+use systemd::notify::Notifier;
+use systemd::status;
 
-/// Stack of a connection's first thread, in bytes, of which it touches about 24 KiB.
+/// Stack of a worker thread, in bytes, of which it touches about 24 KiB.
 ///
-/// Over four times that of a subscriber's thread: glibc keeps the stacks of ended threads
-/// with what they had touched, and gives them to new threads unless they are so much larger
-/// than asked for. So the thread that waits for hours gets one that nobody has touched.
+/// Over four times that of a subscriber's thread: glibc keeps the stacks of ended threads with what
+/// they had touched, and gives them to new threads unless they are so much larger than asked for.
+/// So the thread that waits for hours gets a stack that was not touched before.
 const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
+/// How long idle connections stay open after the shutdown has begun: a request that is on its way
+/// at that moment is still answered.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// How long idle connections stay open after the stop: a request that is on its way just
-/// then is still answered.
-const STOPPING_GRACE: Duration = Duration::from_secs(1);
-
-/// Where people come in.
-pub struct Listeners {
-    /// For everybody.
-    pub main: Listener,
-    /// For Prometheus, if it may come.
-    pub metrics: Option<Listener>,
-}
-
-/// Serves until `stop` is raised and everybody has left, at the latest after the drain
-/// time limit. Other settings come with `reload`.
+/// Starts the log, logs and counts panics, and catches signals.
 ///
 /// # Errors
-/// When the listener is not one, or no thread can be had.
+/// When a thread, a descriptor or a signal can't be had.
+pub fn prepare(config: &Config) -> Result<Signals, ServerError> {
+    logging::start(config.log).map_err(ServerError::new("can't start a thread"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The place, not the message, which could quote what a client sent.
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        error!("panic place={place}");
+        counters::PANICS.add_one();
+    }));
+    signals::for_server().map_err(ServerError::new("can't catch signals"))
+}
+
+/// Serves until the shutdown, and then until all connections have ended, at most for the drain time
+/// limit. `read` reads the settings again for a reload.
+///
+/// # Errors
+/// When a listener or a thread can't be had.
 pub fn run(
-    Listeners { main, metrics }: Listeners,
+    listeners: Listeners,
     config: &Config,
-    front: RootPage,
-    stop: &Shutdown,
+    root_page: RootPage,
+    signals: Signals,
+    read: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+) -> Result<(), ServerError> {
+    info!(
+        "bifrost version={} pid={}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    config
+        .warnings()
+        .iter()
+        .for_each(|warning| warn!("{warning}"));
+    let notifier = Notifier::from_environment();
+    let Signals { shutdown, reloads } = signals;
+    let read = Box::new(read);
+    let reload = Reload { reloads, read };
+    serve(listeners, config, root_page, &shutdown, &notifier, reload)
+        .map_err(ServerError::new("can't serve"))
+}
+
+fn serve(
+    listeners: Listeners,
+    config: &Config,
+    root_page: RootPage,
+    shutdown: &Shutdown,
     notifier: &Notifier,
     reload: Reload,
-) -> io::Result<()> {
+) -> std::io::Result<()> {
+    let Listeners { main, metrics } = listeners;
     let connections = Connections::new(connections::limit(config.max_connections));
-    let house = Arc::new(State::new(config, front, connections.clone(), stop)?);
-    let (registry, host) = (house.registry(), house.clone());
-    let desk = State::metrics_desk(&house);
-    let reception = WorkerPool::new(STACK_SIZE, move |visitor| host.receive(visitor));
+    let state = State::new(config, root_page, connections.clone(), shutdown)?;
+    let state = Arc::new(state);
+    let services = state.services();
     let address = main.local_addr()?;
-    let open = |metrics: Listener| {
-        let address = metrics.local_addr()?;
-        desk.open(metrics, STACK_SIZE).map(|()| address)
-    };
-    let metrics = metrics.map(open).transpose()?;
-    pulse::start(
-        notifier.clone(),
-        address,
-        move || status(registry.stats()),
-        stop.clone(),
-    )?;
-    let heir = house.clone();
-    reload.start(config.clone(), notifier.clone(), stop.clone(), move |new| {
-        heir.apply_config(new)
-    })?;
-    info!("listening addr={address}"); // when all is there that it needs
-    if let Some(address) = metrics {
+    let metrics_address = metrics.as_ref().map(|listener| listener.local_addr());
+    if let Some(metrics) = metrics {
+        metrics::start(services.clone(), metrics, STACK_SIZE)?;
+    }
+    let hub = services.hub;
+    let describe = move || describe(hub.stats());
+    status::start(notifier.clone(), address, describe, shutdown.clone())?;
+    let reloaded = state.clone();
+    let apply = move |new: &Config| reloaded.apply_config(new);
+    reload.start(config.clone(), notifier.clone(), shutdown.clone(), apply)?;
+    info!("listening addr={address}"); // when everything that it needs is there
+    if let Some(address) = metrics_address.transpose()? {
         info!("metrics listening addr={address}");
     }
-    let addresses = || house.addresses();
-    acceptor::until_stopped(&main, &reception, &connections, addresses, stop);
-    drop(main);
-    notifier.stopping(stop.limit());
-    drain(&connections, stop, stop.limit());
+    let acceptor = Acceptor {
+        listener: main,
+        pool: WorkerPool::new(STACK_SIZE),
+        connections: connections.clone(),
+        service: state,
+        shutdown: shutdown.clone(),
+    };
+    acceptor.run();
+    notifier.stopping(shutdown.limit());
+    drain(&connections, shutdown);
     Ok(())
 }
 
 /// The line that `systemctl status` shows.
-fn status(stats: Stats) -> String {
+fn describe(stats: Stats) -> String {
     format!(
         "connected: {}, channels: {}, deliveries: {}",
         stats.connected, stats.channels, stats.deliveries
     )
 }
 
-/// Waits for the subscribers and for requests under way, and logs how it ended. Who is only
-/// connected is left for a moment, for a request that is on its way, and then left behind.
-fn drain(connections: &Connections, stop: &Shutdown, drain: Duration) {
-    info!("draining limit={drain:?}");
-    let since = stop.since().unwrap_or_else(Instant::now);
-    let deadline = since + drain;
-    connections.ring_all();
-    connections.wait_for_subscribers(deadline);
-    connections.wait_for_end(deadline.min(since + STOPPING_GRACE));
-    match connections.wait_for_work(deadline) {
-        true => info!("stopped"),
-        false => warn!("stopped with connections left limit={drain:?}"),
+/// Waits for subscribers and for requests under way, and logs how it ended. Idle connections are
+/// waited for only a moment, for a request that is on its way.
+fn drain(connections: &Connections, shutdown: &Shutdown) {
+    let limit = shutdown.limit();
+    info!("draining limit={limit:?}");
+    let since = shutdown.triggered_at().unwrap_or_else(Instant::now);
+    let deadline = since + limit;
+    connections.wake_upgraded();
+    connections.wait_for_upgraded(deadline);
+    connections.wait_for_end(deadline.min(since + IDLE_GRACE));
+    if connections.wait_for_requests(deadline) {
+        info!("stopped");
+    } else {
+        warn!("stopped with connections left limit={limit:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! The settings, read again while the server runs: what SIGHUP asks for.
+//! Reading the settings again while the server runs, on SIGHUP.
 //!
-//! Everything is checked by the code that checked it at the start, and put into force as a
-//! whole or not at all. How it is put into force, the server knows.
+//! They are checked by the code that checked them at the start, and put into force as a whole or
+//! not at all.
 
 use std::io;
 use std::sync::mpsc::Receiver;
@@ -9,46 +9,46 @@ use std::thread;
 
 use log::{debug, error, info, warn};
 
+use super::systemd::notify::Notifier;
 use crate::config::{Change, Config, ConfigError};
-use crate::net::shutdown::Shutdown;
-use crate::server::systemd::notify::Notifier;
+use crate::net::Shutdown;
 
-/// Who wants the settings to be read again, and how they are read.
+/// What asks for reloads, and how the settings are read.
 pub struct Reload {
-    /// One for each wish. Those that come while another waits ask for nothing more.
-    pub wishes: Receiver<()>,
+    /// Receives for each reload that is asked for.
+    pub reloads: Receiver<()>,
     /// Reads the settings as they are now.
     pub read: Box<dyn Fn() -> Result<Config, ConfigError> + Send>,
 }
 
 impl Reload {
-    /// Starts the thread that waits for wishes. `config` is in force until `adopt` has put
-    /// another one there.
+    /// Starts the thread that reloads. `config` is in force until `apply` has put another one into
+    /// force.
     ///
     /// # Errors
-    /// When no thread can be had.
+    /// When no thread can be started.
     pub fn start(
         self,
         mut config: Config,
         notifier: Notifier,
-        stop: Shutdown,
-        adopt: impl Fn(&Config) -> io::Result<()> + Send + 'static,
+        shutdown: Shutdown,
+        apply: impl Fn(&Config) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let serve = move || {
-            for () in &self.wishes {
-                if stop.is_triggered() {
+            for () in &self.reloads {
+                if shutdown.is_triggered() {
                     info!("reload ignored reason=\"the server stops\"");
                     continue;
                 }
                 notifier.reloading();
                 debug!("reloading");
-                match self.renew(&config, &adopt) {
+                match self.reload(&config, &apply) {
                     Ok(new) => config = new,
-                    Err(sentence) => {
-                        error!("reload failed, the settings stay as they were: {sentence}");
+                    Err(message) => {
+                        error!("reload failed, the settings stay as they were: {message}");
                     }
                 }
-                notifier.ready(); // whatever came of it
+                notifier.ready(); // however it ended
             }
         };
         thread::Builder::new()
@@ -57,21 +57,21 @@ impl Reload {
             .map(drop)
     }
 
-    /// The settings that are in force from now on.
-    fn renew(
+    /// Reads the settings and puts them into force; returns them.
+    fn reload(
         &self,
         old: &Config,
-        adopt: impl Fn(&Config) -> io::Result<()>,
+        apply: impl Fn(&Config) -> io::Result<()>,
     ) -> Result<Config, String> {
         let read = (self.read)().map_err(|error| error.to_string())?;
         let changes = old.changes(&read);
-        let new = read.after_start_with(old);
+        let new = read.keep_restart_settings_of(old);
         if !changes.iter().all(Change::needs_restart) {
-            adopt(&new).map_err(|error| format!("can't start a thread: {error}"))?;
+            apply(&new).map_err(|error| format!("can't start a thread: {error}"))?;
         }
-        // The more talkative of the two levels, so that a change of it is told too.
+        // The more detailed of the two levels, so that a change of the level is logged too.
         log::set_max_level(old.log.max(new.log));
-        tell(&changes);
+        log_changes(&changes);
         let known = old.warnings();
         let warnings = new.warnings().into_iter();
         warnings
@@ -82,7 +82,7 @@ impl Reload {
     }
 }
 
-fn tell(changes: &[Change]) {
+fn log_changes(changes: &[Change]) {
     let list = |changes: Vec<&Change>| {
         let words: Vec<_> = changes.iter().map(ToString::to_string).collect();
         words.join(" ")
@@ -99,7 +99,7 @@ fn tell(changes: &[Change]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
     use std::sync::mpsc::{channel, sync_channel};
     use std::time::Duration;
 
@@ -110,48 +110,48 @@ mod tests {
 
     /// Signals as many times as there are answers; gives the queue of each that was adopted, or
     /// was to be.
-    fn adopted(
+    fn applied(
         answers: Vec<Result<Config, ConfigError>>,
         outcomes: Vec<io::Result<()>>,
     ) -> Vec<usize> {
-        let (wish, wishes) = sync_channel(answers.len());
+        let (ask, reloads) = sync_channel(answers.len());
         let (tell, told) = channel();
         let (answers, outcomes) = (
             parking_lot::Mutex::new(answers.into_iter()),
             parking_lot::Mutex::new(outcomes.into_iter()),
         );
-        (0..answers.lock().len()).for_each(|_| wish.send(()).unwrap());
-        drop(wish); // ends the thread after the last one
+        (0..answers.lock().len()).for_each(|_| ask.send(()).unwrap());
+        drop(ask); // ends the thread after the last one
         let reload = Reload {
-            wishes,
+            reloads,
             read: Box::new(move || answers.lock().next().unwrap()),
         };
-        let adopt = move |new: &Config| {
+        let apply = move |new: &Config| {
             tell.send(new.queue).unwrap();
             outcomes.lock().next().unwrap()
         };
-        let (notifier, stop) = (Notifier::default(), Shutdown::new().unwrap());
+        let (notifier, shutdown) = (Notifier::default(), Shutdown::new().unwrap());
         let old = config(&[]).unwrap();
-        reload.start(old, notifier, stop, adopt).unwrap();
+        reload.start(old, notifier, shutdown, apply).unwrap();
         let next = || told.recv_timeout(Duration::from_secs(20)).ok();
         std::iter::from_fn(next).collect()
     }
 
     #[test]
-    fn what_could_not_be_adopted_is_still_new_the_next_time() {
+    fn a_configuration_that_failed_to_apply_is_tried_again() {
         let new = || config(&[("BIFROST_QUEUE", "5B")]);
         let outcomes = vec![Err(io::ErrorKind::OutOfMemory.into()), Ok(())];
-        assert_eq!(adopted(vec![new(), new(), new()], outcomes), [5, 5]);
+        assert_eq!(applied(vec![new(), new(), new()], outcomes), [5, 5]);
     }
 
     #[test]
-    fn what_is_wrong_or_needs_a_restart_or_is_the_same_is_not_adopted() {
+    fn wrong_unchanged_and_restart_settings_are_not_applied() {
         let answers = vec![
             config(&[("BIFROST_QUEUE", "lots")]),
             config(&[("PORT", "5")]),
             config(&[]),
             config(&[("BIFROST_QUEUE", "6B"), ("PORT", "5")]),
         ];
-        assert_eq!(adopted(answers, vec![Ok(())]), [6]);
+        assert_eq!(applied(answers, vec![Ok(())]), [6]);
     }
 }

@@ -1,7 +1,7 @@
-//! What counts: one number, one for each of a closed set of labels, or durations by size.
+//! The kinds of counters: one number, one number per label, and a histogram of durations.
 //!
-//! Each number is one relaxed atomic that only grows. Numbers that belong together are not read
-//! at one moment, so a sum is made of what was read, not counted a second time.
+//! Each number is one relaxed atomic that only grows. Related numbers are not read at one moment,
+//! so a histogram's total is the sum of the buckets that were read, not a counter of its own.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,22 +12,22 @@ use std::time::Duration;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Nothing has happened yet.
+    /// A counter at 0.
     pub const fn new() -> Counter {
         Counter(AtomicU64::new(0))
     }
 
-    /// It has happened once more.
+    /// Adds 1.
     pub fn add_one(&self) {
         self.add(1);
     }
 
-    /// It has happened so many times more.
+    /// Adds `more`.
     pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// How often it has happened.
+    /// The count since the start.
     pub fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -39,21 +39,22 @@ impl Default for Counter {
     }
 }
 
-/// A closed set of values that a count can be told apart by.
+/// A closed set of values that a counter can be broken down by. Closed, so that nothing a client
+/// sends can add a time series.
 pub trait Label: Copy {
-    /// Each value as it is shown.
+    /// Each value as Prometheus shows it, by its index.
     const NAMES: &'static [&'static str];
 
-    /// Where in the list a value is.
+    /// The index of a value in [`Label::NAMES`].
     fn index(self) -> usize;
 
-    /// The value as it is shown.
+    /// The value as Prometheus shows it.
     fn name(self) -> &'static str {
         Self::NAMES[self.index()]
     }
 }
 
-/// One number for each value of a label; `N` is how many there are.
+/// One counter for each value of a label; `N` is the number of values.
 #[derive(Debug)]
 pub struct CounterVec<L, const N: usize> {
     counters: [Counter; N],
@@ -61,7 +62,7 @@ pub struct CounterVec<L, const N: usize> {
 }
 
 impl<L: Label, const N: usize> CounterVec<L, N> {
-    /// Nothing has happened yet.
+    /// Counters at 0.
     pub const fn new() -> CounterVec<L, N> {
         CounterVec {
             counters: [const { Counter::new() }; N],
@@ -69,12 +70,12 @@ impl<L: Label, const N: usize> CounterVec<L, N> {
         }
     }
 
-    /// It has happened once more with this label.
+    /// Adds 1 to the counter of this label.
     pub fn add_one(&self, label: L) {
         self.counters[label.index()].add_one();
     }
 
-    /// How often it has happened with each label.
+    /// The count of each label since the start.
     pub fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let totals = self.counters.iter().map(Counter::total);
         L::NAMES.iter().copied().zip(totals)
@@ -87,8 +88,8 @@ impl<L: Label, const N: usize> Default for CounterVec<L, N> {
     }
 }
 
-/// Up to how long the durations in each bucket of a histogram are, in nanoseconds: from what a
-/// broadcast takes to a channel of one, to what nobody wants to wait for.
+/// The upper bound of each bucket of a histogram, in nanoseconds: from a broadcast to a channel of
+/// one subscriber (50 µs) to one second.
 const BOUNDS: [u64; 14] = [
     50_000,
     100_000,
@@ -106,27 +107,27 @@ const BOUNDS: [u64; 14] = [
     1_000_000_000,
 ];
 
-/// How long something took, by size.
+/// Durations, counted by size.
 #[derive(Debug)]
 pub struct Histogram {
-    /// One for each bound, and one for what is longer than all of them.
+    /// One for each bound, and a last one for durations over all bounds.
     buckets: [Counter; BOUNDS.len() + 1],
     nanoseconds: Counter,
 }
 
-/// What a histogram held at one moment.
+/// What a histogram held when it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Bounds, and how many took no longer than that.
+    /// Each bound with the number of durations up to it.
     pub buckets: Vec<(Duration, u64)>,
-    /// How many there were.
+    /// The number of durations.
     pub count: u64,
-    /// How long they took together.
+    /// The sum of the durations.
     pub sum: Duration,
 }
 
 impl Histogram {
-    /// Nothing has happened yet.
+    /// A histogram without durations.
     pub const fn new() -> Histogram {
         Histogram {
             buckets: [const { Counter::new() }; BOUNDS.len() + 1],
@@ -134,7 +135,7 @@ impl Histogram {
         }
     }
 
-    /// It has happened once more, and took so long.
+    /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < nanoseconds);
@@ -142,7 +143,7 @@ impl Histogram {
         self.nanoseconds.add(nanoseconds);
     }
 
-    /// What it holds now.
+    /// Reads all buckets.
     pub fn observed(&self) -> Observed {
         let mut count = 0;
         let mut up_to = |bucket: &Counter| {
@@ -175,7 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_duration_that_is_a_bound_is_within_it() {
+    fn a_bound_includes_a_duration_of_its_size() {
         let histogram = Histogram::new();
         for micros in [50, 51, 1_000_000, 1_000_001] {
             histogram.observe(Duration::from_micros(micros));
@@ -190,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_duration_is_in_each_bucket_that_is_wide_enough(
+        fn each_bucket_counts_every_duration_up_to_its_bound(
             micros in prop::collection::vec(0_u64..2_000_000, 0..50),
         ) {
             let histogram = Histogram::new();

@@ -1,16 +1,29 @@
-//! The closed sets of labels: why, how and with which code something ended.
+//! The closed sets of values that counters are broken down by.
+//!
+//! Other rooms turn their own errors and codes into these, so that this room imports none of them.
 
 use super::counter::Label;
-use crate::auth::TokenError;
 
-/// Why somebody is not taken for who may do what it asks. A client is never told which.
+/// Why a token was rejected. The log and the metrics tell; a client is never told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthFailure {
-    /// What it shows is not a good token.
-    Token(TokenError),
-    /// The token does not list channels to listen to.
+    /// It has not the form of a JWT.
+    Malformed,
+    /// It is signed with another algorithm, or has a `crit`.
+    Algorithm,
+    /// Its signature is wrong.
+    Signature,
+    /// Its claims can't be read.
+    Claims,
+    /// Its claims are nested too deep.
+    TooDeep,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come.
+    NotYetValid,
+    /// Its claim `channels` is missing or not an array of strings.
     Channels,
-    /// None was shown in time.
+    /// No token came in time.
     TimedOut,
 }
 
@@ -28,34 +41,24 @@ impl Label for AuthFailure {
     ];
 
     fn index(self) -> usize {
-        match self {
-            AuthFailure::Token(rejection) => rejection as usize,
-            AuthFailure::Channels => TokenError::NotYetValid as usize + 1,
-            AuthFailure::TimedOut => TokenError::NotYetValid as usize + 2,
-        }
+        self as usize
     }
 }
 
-impl From<TokenError> for AuthFailure {
-    fn from(rejection: TokenError) -> AuthFailure {
-        AuthFailure::Token(rejection)
-    }
-}
-
-/// Why a connection or a subscriber is not taken in.
+/// Why a connection or a WebSocket handshake was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectReason {
-    /// All places are taken.
+    /// The limit of connections is reached.
     Full,
-    /// Its address has as many connections as it may have.
+    /// The limit of connections of its IP address is reached.
     PerAddress,
-    /// The server stops.
+    /// The server is shutting down.
     Draining,
-    /// The page that asks may not.
+    /// Its `Origin` is not allowed.
     Origin,
-    /// It is no handshake of a WebSocket.
+    /// It is not a valid WebSocket handshake.
     Handshake,
-    /// There is no descriptor for it.
+    /// There is no file descriptor for it.
     NoDescriptors,
 }
 
@@ -74,8 +77,8 @@ impl Label for RejectReason {
     }
 }
 
-/// The code with which a WebSocket connection ended (RFC 6455 §7.4): of our close frame, or of
-/// the client's if that came first.
+/// The close code with which a WebSocket connection ended (RFC 6455 §7.4): that of the first close
+/// frame, the server's or the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCode(usize);
 
@@ -83,19 +86,19 @@ pub struct CloseCode(usize);
 const NO_STATUS: u16 = 1005;
 
 impl CloseCode {
-    /// There was no close frame.
+    /// The connection ended without a close frame.
     pub const NONE: CloseCode = CloseCode(0);
     const OTHER: CloseCode = CloseCode(1);
-    /// What the names behind those two stand for.
+    /// The codes that have a counter of their own, in the order of the names behind the first two.
     const KNOWN: [u16; 13] = [
         1000, 1001, 1002, 1003, NO_STATUS, 1007, 1008, 1009, 1011, 1012, 1013, 4001, 4002,
     ];
 
-    /// There was a close frame with this code, or without any.
+    /// A close frame with this code, or without any.
     pub fn of(code: Option<u16>) -> CloseCode {
         let code = code.unwrap_or(NO_STATUS);
         let known = Self::KNOWN.iter().position(|known| *known == code);
-        known.map_or(Self::OTHER, |place| CloseCode(place + 2))
+        known.map_or(Self::OTHER, |index| CloseCode(index + 2))
     }
 }
 
@@ -110,16 +113,16 @@ impl Label for CloseCode {
     }
 }
 
-/// What a WebSocket client said.
+/// The event of a WebSocket client's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// It showed a token.
+    /// `authenticate`.
     Authenticate,
-    /// It wanted to hear that we are here.
+    /// `ping`.
     Ping,
-    /// Something that means nothing here.
+    /// Any other event.
     Other,
-    /// Something that is not an event.
+    /// Text that is not an event.
     Malformed,
 }
 
@@ -131,28 +134,28 @@ impl Label for ClientEvent {
     }
 }
 
-/// The status of an answer.
+/// The status of an HTTP response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpStatus(usize);
 
 impl HttpStatus {
-    /// What the names behind the first stand for.
-    const KNOWN: [u16; 15] = [
-        101, 200, 400, 401, 403, 404, 405, 408, 413, 414, 426, 431, 501, 503, 505,
+    /// The statuses that have a counter of their own: all that `http::Status` has.
+    const KNOWN: [u16; 16] = [
+        101, 200, 400, 401, 403, 404, 405, 408, 413, 414, 417, 426, 431, 501, 503, 505,
     ];
 }
 
 impl From<u16> for HttpStatus {
     fn from(status: u16) -> HttpStatus {
         let known = Self::KNOWN.iter().position(|known| *known == status);
-        HttpStatus(known.map_or(0, |place| place + 1))
+        HttpStatus(known.map_or(0, |index| index + 1))
     }
 }
 
 impl Label for HttpStatus {
     const NAMES: &'static [&'static str] = &[
-        "other", "101", "200", "400", "401", "403", "404", "405", "408", "413", "414", "426",
-        "431", "501", "503", "505",
+        "other", "101", "200", "400", "401", "403", "404", "405", "408", "413", "414", "417",
+        "426", "431", "501", "503", "505",
     ];
 
     fn index(self) -> usize {
@@ -160,23 +163,23 @@ impl Label for HttpStatus {
     }
 }
 
-/// What became of a broadcast.
+/// The result of a request to broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BroadcastResult {
-    /// It went to whoever listens.
+    /// The message was sent to the channel's subscribers.
     Sent,
-    /// The request or its token is wrong.
+    /// The request or the token in it is wrong (400).
     BadRequest,
-    /// There is no good publisher's token.
+    /// There is no valid publisher token (401).
     Unauthorized,
-    /// The publisher's token is for other channels.
+    /// The publisher token does not allow the channel (403).
     Forbidden,
-    /// Something else.
+    /// Any other status.
     Other,
 }
 
 impl BroadcastResult {
-    /// What the answer's status says.
+    /// The result that a response's status means.
     pub fn of(status: u16) -> BroadcastResult {
         match status {
             200 => BroadcastResult::Sent,
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_shown_as_its_number() {
+    fn a_close_code_is_shown_as_its_number() {
         for code in CloseCode::KNOWN {
             assert_eq!(CloseCode::of(Some(code)).name(), code.to_string());
         }
@@ -223,25 +226,23 @@ mod tests {
 
     #[test]
     fn every_value_has_its_name() {
-        for (rejection, name) in [
-            (TokenError::Malformed, "malformed"),
-            (TokenError::Algorithm, "algorithm"),
-            (TokenError::Signature, "signature"),
-            (TokenError::Claims, "claims"),
-            (TokenError::TooDeep, "too_deep"),
-            (TokenError::Expired, "expired"),
-            (TokenError::NotYetValid, "not_yet_valid"),
+        for (failure, name) in [
+            (AuthFailure::Malformed, "malformed"),
+            (AuthFailure::Algorithm, "algorithm"),
+            (AuthFailure::Signature, "signature"),
+            (AuthFailure::Claims, "claims"),
+            (AuthFailure::TooDeep, "too_deep"),
+            (AuthFailure::Expired, "expired"),
+            (AuthFailure::NotYetValid, "not_yet_valid"),
+            (AuthFailure::Channels, "channels"),
+            (AuthFailure::TimedOut, "timeout"),
         ] {
-            assert_eq!(AuthFailure::from(rejection).name(), name);
+            assert_eq!(failure.name(), name);
         }
-        assert_eq!(AuthFailure::Channels.name(), "channels");
-        assert_eq!(AuthFailure::TimedOut.name(), "timeout");
         assert_eq!(AuthFailure::NAMES.len(), AuthFailure::TimedOut.index() + 1);
         assert_eq!(RejectReason::NoDescriptors.name(), "no_descriptors");
-        assert_eq!(
-            RejectReason::NAMES.len(),
-            RejectReason::NoDescriptors.index() + 1
-        );
+        let last = RejectReason::NoDescriptors.index();
+        assert_eq!(RejectReason::NAMES.len(), last + 1);
         assert_eq!(ClientEvent::Malformed.name(), "malformed");
         assert_eq!(ClientEvent::NAMES.len(), ClientEvent::Malformed.index() + 1);
         assert_eq!(BroadcastResult::of(403).name(), "forbidden");

@@ -1,8 +1,8 @@
 //! Lines on stderr: `time LEVEL event key=value`.
 //!
-//! A thread of its own writes them, so that a full pipe or a frozen journal never stops
-//! a broadcast; what does not fit in the queue is counted and said so. Under systemd the
-//! journal knows the time, and gets the level instead.
+//! A thread of its own writes them, so that a full pipe or a suspended journal never stops a
+//! broadcast. Lines that do not fit in the queue are counted, and the next line says how many.
+//! The systemd journal knows the time itself, and gets the level as a number instead.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +11,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
 
 /// Lines that may wait for stderr.
 const QUEUE: usize = 4096;
-/// How long the end of the program waits for the last lines.
+/// The end of the program waits so long for the last lines.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-/// A line that peers can cause is written once per this time.
-const THROTTLE: Duration = Duration::from_secs(1);
 
-/// Starts logging to stderr; what is less severe than `level` is left out.
+/// Starts logging to stderr; lines less severe than `level` are left out.
 ///
 /// # Errors
-/// When the thread that writes can't be started.
+/// When the writing thread can't be started.
 pub fn start(level: LevelFilter) -> io::Result<()> {
     let (lines, queue) = bounded(QUEUE);
     let style = if is_journal() {
@@ -54,7 +51,7 @@ enum Style {
 
 enum Item {
     Line(String),
-    /// Answered when everything before it is written.
+    /// Answered when all lines before it are written.
     Flush(Sender<()>),
 }
 
@@ -65,7 +62,7 @@ struct Logger {
 }
 
 impl Log for Logger {
-    /// Only our own lines: the libraries would log what clients send.
+    /// Only this program's own lines: libraries would log what clients send.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("bifrost")
     }
@@ -97,13 +94,13 @@ impl Log for Logger {
             .send_deadline(Item::Flush(done), deadline)
             .is_ok()
         {
-            let _ = wait.recv_deadline(deadline); // late: the end of the program does not wait
+            let _ = wait.recv_deadline(deadline); // too late: the program ends without it
         }
     }
 }
 
 fn line(style: Style, level: Level, text: &str) -> String {
-    // One event, one line: whatever a peer wrote must not look like another.
+    // One event, one line: text of a peer must not look like a second event.
     let text = text.replace(['\n', '\r'], " ");
     match style {
         Style::Plain => {
@@ -127,15 +124,15 @@ fn severity(level: Level) -> u8 {
 fn write_lines(queue: &Receiver<Item>) {
     for item in queue {
         match item {
-            // Nobody is left to be told when stderr is closed.
+            // A closed stderr can't be reported anywhere.
             Item::Line(line) => drop(io::stderr().write_all(line.as_bytes())),
-            Item::Flush(done) => drop(done.send(())), // its caller may have given up
+            Item::Flush(done) => drop(done.send(())), // the caller may have given up
         }
     }
 }
 
-/// Whether stderr goes to the journal, rather than only being inherited from something
-/// whose stderr does (systemd.exec(5), `$JOURNAL_STREAM`).
+/// Whether this process's own stderr is the journal (systemd.exec(5)): `$JOURNAL_STREAM` alone may
+/// be inherited from a parent whose stderr is.
 fn is_journal() -> bool {
     let Ok(journal) = std::env::var("JOURNAL_STREAM") else {
         return false;
@@ -143,45 +140,6 @@ fn is_journal() -> bool {
     match rustix::fs::fstat(io::stderr()) {
         Ok(stat) => journal == format!("{}:{}", stat.st_dev, stat.st_ino),
         Err(_) => false,
-    }
-}
-
-/// Lets a line that peers can cause through once a second, and counts the others.
-#[derive(Debug)]
-pub struct Throttle(Mutex<Gate>);
-
-/// When the last line went through, and how many have been held back since.
-#[derive(Debug)]
-struct Gate {
-    last: Option<Instant>,
-    suppressed: u64,
-}
-
-impl Throttle {
-    /// Open for the first line.
-    pub const fn new() -> Throttle {
-        Throttle(Mutex::new(Gate {
-            last: None,
-            suppressed: 0,
-        }))
-    }
-
-    /// Whether a line may be written now; if so, how many were held back before it.
-    pub fn pass(&self) -> Option<u64> {
-        let mut gate = self.0.lock();
-        let now = Instant::now();
-        if gate.last.is_some_and(|last| now < last + THROTTLE) {
-            gate.suppressed += 1;
-            return None;
-        }
-        gate.last = Some(now);
-        Some(std::mem::take(&mut gate.suppressed))
-    }
-}
-
-impl Default for Throttle {
-    fn default() -> Throttle {
-        Throttle::new()
     }
 }
 
@@ -198,14 +156,5 @@ mod tests {
             text.ends_with("Z INFO listening addr=127.0.0.1:3000\n"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn a_throttle_counts_what_it_holds_back() {
-        let throttle = Throttle::new();
-        assert_eq!(throttle.pass(), Some(0));
-        assert_eq!((throttle.pass(), throttle.pass()), (None, None));
-        throttle.0.lock().last = Some(Instant::now() - 2 * THROTTLE);
-        assert_eq!(throttle.pass(), Some(2));
     }
 }

@@ -1,9 +1,9 @@
-//! Pings every subscriber in its turn (RFC 6455 §5.5.2).
+//! Pings every upgraded connection in its turn (RFC 6455 §5.5.2).
 //!
-//! One thread for all of them: a subscriber's own thread would have to be woken for each
-//! ping and again for its answer, and waking costs more than the write. Everybody has the
-//! same interval, so whoever was pinged goes to the back of one queue, and only its front
-//! has to be looked at. That a peer is silent is noticed by the subscriber's own thread.
+//! One thread pings all of them: waking each connection's own thread for its ping would cost more
+//! than the write. All have the same interval, so a pinged connection goes to the back of one
+//! queue, and only the front has to be looked at. The connection's own thread notices that the
+//! peer is silent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,51 +13,50 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
-use tungstenite::Bytes;
 
 use crate::net::connections::Connections;
+use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
-use crate::net::socket::wait;
-use crate::websocket::frame;
 
-/// A ping may go out later by so much, together with others: each time that the thread wakes
-/// costs as much as some pings.
+/// A ping may be late by this time, so that it goes out with others: waking the thread costs as
+/// much as some pings.
 const GRAIN: Duration = Duration::from_millis(50);
-/// The same for short intervals: this part of one.
+/// For short intervals, a ping may be late by this part of one.
 const GRAIN_PART: u32 = 10;
-/// How often a heartbeat looks whether it was replaced and has nobody left.
-const FORGOTTEN_CHECK: Duration = Duration::from_secs(30);
+/// How often a heartbeat that was replaced looks whether it has no connection left.
+const UNUSED_CHECK: Duration = Duration::from_secs(30);
 
-/// A handle on the queue; clones share it.
+/// A handle on the queue of pings; clones share it.
 #[derive(Debug, Clone)]
 pub struct Heartbeat(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Guards who is pinged when, the next one at the front. Nothing under it waits.
+    /// Guards the pings to come, the next one at the front. Nothing under it waits.
     beats: Mutex<VecDeque<Beat>>,
-    /// Knows who of them is still here.
+    /// The connections that are still open.
     connections: Connections,
     interval: Duration,
 }
 
+/// The next ping of one connection.
 #[derive(Debug, Clone, Copy)]
 struct Beat {
     due: Instant,
-    /// Only the number of the connection: nothing of it stays until its next turn.
+    /// The number of the connection. No handle: an ended connection keeps nothing until its turn.
     id: u64,
 }
 
 impl Heartbeat {
-    /// Starts the thread that pings, until the stop is raised, or no handle is left and all
-    /// have gone whom it pings.
+    /// Starts the thread that pings. It ends at the shutdown, or when no handle is left and all its
+    /// connections have ended.
     ///
     /// # Errors
-    /// When no thread can be had.
+    /// When no thread can be started.
     pub fn start(
         interval: Duration,
         connections: Connections,
-        stop: Shutdown,
+        shutdown: Shutdown,
     ) -> io::Result<Heartbeat> {
         let heartbeat = Heartbeat(Arc::new(Shared {
             beats: Mutex::default(),
@@ -67,17 +66,17 @@ impl Heartbeat {
         let handle = heartbeat.clone();
         thread::Builder::new()
             .name("heartbeat".into())
-            .spawn(move || handle.beat(&stop))?;
+            .spawn(move || handle.run(&shutdown))?;
         Ok(heartbeat)
     }
 
-    /// How often each is pinged.
+    /// How often each connection is pinged.
     pub fn interval(&self) -> Duration {
         self.0.interval
     }
 
-    /// Pings a WebSocket connection from now on, for the first time after one interval.
-    pub fn enlist(&self, id: u64) {
+    /// Pings a connection from now on, for the first time after one interval.
+    pub fn add(&self, id: u64) {
         self.queue(Instant::now() + self.0.interval, id);
     }
 
@@ -85,39 +84,39 @@ impl Heartbeat {
         self.0.beats.lock().push_back(Beat { due, id });
     }
 
-    fn beat(&self, stop: &Shutdown) {
-        let ping = frame::ping();
+    fn run(&self, shutdown: &Shutdown) {
         let mut next = Instant::now() + self.0.interval;
         loop {
-            let mut fds = [PollFd::new(stop, PollFlags::IN)];
-            // It can only fail for want of memory; then going on is as good as anything.
-            let _ = wait(&mut fds, Some(next.min(Instant::now() + FORGOTTEN_CHECK)));
-            if stop.is_triggered() || self.is_forgotten() {
+            let mut fds = [PollFd::new(shutdown, PollFlags::IN)];
+            // The wait can only fail for want of memory; going on is no worse then.
+            let _ = wait(&mut fds, Some(next.min(Instant::now() + UNUSED_CHECK)));
+            if shutdown.is_triggered() || self.is_unused() {
                 return;
             }
             if next <= Instant::now() {
-                next = self.ping_due(&ping);
+                next = self.ping_due();
             }
         }
     }
 
-    /// Whether nobody is pinged, and nobody can come: no handle is left but the thread's own.
-    fn is_forgotten(&self) -> bool {
+    /// Whether there is no connection to ping, and no handle left to add one but the thread's own.
+    fn is_unused(&self) -> bool {
         Arc::strong_count(&self.0) == 1 && self.0.beats.lock().is_empty()
     }
 
-    /// Pings everybody whose turn has come; tells when to look again.
-    fn ping_due(&self, ping: &Bytes) -> Instant {
+    /// Pings every connection whose ping is due; returns when to look again.
+    fn ping_due(&self) -> Instant {
         let interval = self.0.interval;
         let now = Instant::now();
-        // Let go before each write: whoever comes in is not kept waiting.
+        // The lock is released before each write, so that new connections need not wait for it.
         while let Some(beat) = self.take_due(now) {
-            if let Some(outbox) = self.0.connections.outbox(beat.id) {
-                let _ = outbox.push(ping); // refused: its session sees why, and ends
+            let entry = self.0.connections.find(beat.id);
+            if let Some(push) = entry.as_ref().and_then(|entry| entry.push()) {
+                push.ping();
                 self.queue((beat.due + interval).max(now), beat.id);
             }
         }
-        // Nobody who comes while the queue is empty is due before one interval has passed.
+        // A connection that is added to an empty queue is not due before one interval.
         let due = self.0.beats.lock().front().map(|beat| beat.due);
         due.unwrap_or(now + interval) + GRAIN.min(interval / GRAIN_PART)
     }
@@ -135,57 +134,68 @@ mod tests {
     use crate::hub::queue::{QueueBudget, SendQueue};
     use crate::net::connections::ConnectionPermit;
     use crate::net::socket::Socket;
+    use crate::websocket::push::WebSocketPush;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    fn subscriber(connections: &Connections) -> (ConnectionPermit, TcpStream) {
+    const LIMIT: Duration = Duration::from_secs(20);
+    const INTERVAL: Duration = Duration::from_millis(20);
+
+    /// An upgraded connection and its peer.
+    fn upgraded(connections: &Connections) -> (ConnectionPermit, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        peer.set_read_timeout(Some(LIMIT)).unwrap();
         let socket = Socket::new(stream);
-        let outbox = SendQueue::new(socket.clone(), 1 << 20, QueueBudget::new(1 << 20)).unwrap();
-        let slot = connections.admit(socket).of_subscriber(outbox);
-        (slot, peer)
+        let budget = QueueBudget::new(1 << 20);
+        let queue = SendQueue::new(socket.clone(), 1 << 20, budget).unwrap();
+        let mut permit = connections.register(socket);
+        permit.upgrade(WebSocketPush::new(queue));
+        (permit, peer)
     }
 
-    #[test]
-    fn everybody_is_pinged_again_and_again_until_they_leave() {
-        let (stop, connections) = (Shutdown::new().unwrap(), Connections::new(9));
-        let interval = Duration::from_millis(20);
-        let heartbeat = Heartbeat::start(interval, connections.clone(), stop.clone()).unwrap();
-        let mut all: Vec<_> = (0..3).map(|_| subscriber(&connections)).collect();
-        for (slot, _) in &all {
-            heartbeat.enlist(slot.id());
-        }
-        for (_, peer) in &mut all {
-            let mut pings = [0; 6];
-            peer.read_exact(&mut pings).unwrap();
-            assert_eq!(pings, *b"\x89\0\x89\0\x89\0");
-        }
-        drop(all);
-        while !heartbeat.0.beats.lock().is_empty() {
-            thread::yield_now();
-        }
-        stop.trigger();
-    }
-
-    #[test]
-    fn one_that_is_replaced_goes_on_for_those_it_has_and_ends_with_them() {
-        let (stop, connections) = (Shutdown::new().unwrap(), Connections::new(9));
-        let interval = Duration::from_millis(20);
-        let heartbeat = Heartbeat::start(interval, connections.clone(), stop).unwrap();
-        let (slot, mut peer) = subscriber(&connections);
-        heartbeat.enlist(slot.id());
-        let shared = Arc::downgrade(&heartbeat.0);
-        drop(heartbeat);
+    fn expect_pings(peer: &mut TcpStream) {
         let mut pings = [0; 6];
         peer.read_exact(&mut pings).unwrap();
-        assert!(shared.strong_count() > 0);
-        drop(slot);
-        while shared.strong_count() > 0 {
+        assert_eq!(pings, *b"\x89\0\x89\0\x89\0");
+    }
+
+    fn wait_until(is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "it does not become so");
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn every_connection_is_pinged_until_it_ends() {
+        let (shutdown, connections) = (Shutdown::new().unwrap(), Connections::new(9));
+        let heartbeat = Heartbeat::start(INTERVAL, connections.clone(), shutdown.clone()).unwrap();
+        let mut all: Vec<_> = (0..3).map(|_| upgraded(&connections)).collect();
+        for (permit, _) in &all {
+            heartbeat.add(permit.id());
+        }
+        for (_, peer) in &mut all {
+            expect_pings(peer);
+        }
+        drop(all);
+        wait_until(|| heartbeat.0.beats.lock().is_empty());
+        shutdown.trigger();
+    }
+
+    #[test]
+    fn a_replaced_heartbeat_goes_on_and_ends_with_its_connections() {
+        let (shutdown, connections) = (Shutdown::new().unwrap(), Connections::new(9));
+        let heartbeat = Heartbeat::start(INTERVAL, connections.clone(), shutdown).unwrap();
+        let (permit, mut peer) = upgraded(&connections);
+        heartbeat.add(permit.id());
+        let shared = Arc::downgrade(&heartbeat.0);
+        drop(heartbeat);
+        expect_pings(&mut peer);
+        assert!(shared.strong_count() > 0);
+        drop(permit);
+        wait_until(|| shared.strong_count() == 0);
     }
 }

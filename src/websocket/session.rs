@@ -1,9 +1,8 @@
-//! One WebSocket connection: what its thread waits for, and how it ends.
+//! The session of one WebSocket connection: its thread waits, reads messages, and ends it.
 //!
-//! tungstenite reads the frames; everything it wants to write goes through the outbox.
-//! The thread sleeps in one `poll` over the socket and the outbox's bell, and wakes for
-//! nothing else but its own deadlines; whoever raises the stop rings the bell too. What
-//! messages mean is not known here.
+//! tungstenite parses the frames; what it writes goes through the send queue. The thread sleeps in
+//! one `poll` over the socket and the queue's waker, and otherwise wakes for its own deadlines
+//! only; a shutdown wakes it through the waker.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -12,159 +11,81 @@ use rustix::event::{PollFd, PollFlags};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
 
+use super::disconnect::Disconnect;
+use super::frame;
 use crate::hub::queue::{Backlog, QueueState, SendQueue};
+use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
-use crate::net::socket::{Socket, wait};
-use crate::telemetry::counters::{AuthFailure, CloseCode};
-use crate::websocket::frame;
+use crate::net::socket::Socket;
+use crate::protocol::close_frame::CloseFrame;
+use crate::protocol::limits::MAX_CLIENT_MESSAGE;
 
-/// Largest message of a client, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
-/// What tungstenite reads at once, in bytes. It holds this much per connection.
+/// What tungstenite reads at once, in bytes. It keeps a buffer of this size per connection.
 const READ_BUFFER: usize = 512;
-/// So many silent ping intervals mean a dead peer.
+/// A peer that is silent for so many ping intervals is dead.
 const SILENT_INTERVALS: u32 = 2;
-
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disconnect {
-    /// The client sent a close frame, with this code if it had one.
-    ClientClosed(Option<u16>),
-    /// The connection broke, or ended without a close frame.
-    Gone,
-    /// Nothing has come for two ping intervals.
-    Silent,
-    /// It took nothing for the write time limit.
-    Stalled,
-    /// More waited for it than may.
-    TooSlow,
-    /// No good token came in time.
-    AuthTimedOut,
-    /// A token was shown that is not taken. Why, the log alone is told.
-    NotAuthorized(AuthFailure),
-    /// The server stops.
-    Stopping,
-    /// It broke the protocol; no further frame can be made out.
-    Broken(CloseFrame),
-    /// It asked for something that it may not have.
-    Rejected(CloseFrame),
-}
-
-/// A close code with a reason (RFC 6455 §7.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CloseFrame {
-    /// The code.
-    pub code: u16,
-    /// What is wrong, in at most 123 bytes.
-    pub reason: &'static str,
-}
-
-impl Disconnect {
-    /// One word for the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Disconnect::ClientClosed(_) => "client_closed",
-            Disconnect::Gone => "gone",
-            Disconnect::Silent => "silent",
-            Disconnect::Stalled => "stalled",
-            Disconnect::TooSlow => "too_slow",
-            Disconnect::AuthTimedOut => "auth_timed_out",
-            Disconnect::Stopping => "stopping",
-            Disconnect::Broken(_) => "broken",
-            Disconnect::NotAuthorized(_) | Disconnect::Rejected(_) => "rejected",
-        }
-    }
-
-    /// What the client is told, if it can still be told anything.
-    pub fn close_frame(self) -> Option<CloseFrame> {
-        let (code, reason) = match self {
-            Disconnect::ClientClosed(_)
-            | Disconnect::Gone
-            | Disconnect::Silent
-            | Disconnect::Stalled => {
-                return None;
-            }
-            Disconnect::TooSlow => (1013, "Too slow"),
-            Disconnect::AuthTimedOut => (4002, "Authentication timed out"),
-            Disconnect::NotAuthorized(_) => (4001, "Not Authorized!"),
-            Disconnect::Stopping => (1012, "Service restart"),
-            Disconnect::Broken(farewell) | Disconnect::Rejected(farewell) => return Some(farewell),
-        };
-        Some(CloseFrame { code, reason })
-    }
-
-    /// The code that it is counted under.
-    pub fn close_code(self) -> CloseCode {
-        match self {
-            Disconnect::ClientClosed(code) => CloseCode::of(code),
-            _ => self.close_frame().map_or(CloseCode::NONE, |farewell| {
-                CloseCode::of(Some(farewell.code))
-            }),
-        }
-    }
-}
 
 /// The time limits of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How often the client is pinged, and so has to let hear from it.
+    /// How often the client is pinged, and so has to send something.
     pub ping_interval: Duration,
-    /// For the client to take something, and to answer a close.
+    /// For the client to take something, and to answer a close frame.
     pub write: Duration,
 }
 
-/// A WebSocket connection behind its handshake.
+/// A WebSocket connection after its handshake.
 pub struct Session {
     socket: Socket,
-    outbox: SendQueue,
+    queue: SendQueue,
     websocket: WebSocketContext,
-    stop: Shutdown,
+    shutdown: Shutdown,
     limits: Limits,
     reading: Reading,
 }
 
-/// What is known of the incoming side.
+/// The state of the receiving side.
 struct Reading {
-    last_heard: Instant,
-    /// What the client's close frame said, once it has come.
+    last_received: Instant,
+    /// The code of the client's close frame, once it has arrived.
     close_code: Option<u16>,
-    /// The last `recv` took less than there was room for, so another would find nothing
-    /// until `poll` says so.
+    /// The last `recv` returned less than there was room for, so another would find nothing until
+    /// `poll` says so.
     is_drained: bool,
 }
 
 impl Session {
-    /// Takes over a connection; `early` is what came behind the handshake.
+    /// The session of a connection; `early` are the bytes that arrived behind the handshake.
     pub fn new(
         socket: Socket,
-        outbox: SendQueue,
+        queue: SendQueue,
         early: Vec<u8>,
         limits: Limits,
-        stop: Shutdown,
+        shutdown: Shutdown,
     ) -> Session {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0) // one write per frame, so that the outbox gets whole frames
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
+            .write_buffer_size(0) // one write per frame: the queue needs whole frames
+            .max_message_size(Some(MAX_CLIENT_MESSAGE))
+            .max_frame_size(Some(MAX_CLIENT_MESSAGE));
         Session {
             socket,
-            outbox,
+            queue,
             websocket: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
-            stop,
+            shutdown,
             limits,
             reading: Reading {
-                last_heard: Instant::now(),
+                last_received: Instant::now(),
                 close_code: None,
                 is_drained: false,
             },
         }
     }
 
-    /// Waits for the next text message; past `deadline`, the client has not authenticated.
+    /// Waits for the next text message; after `deadline`, the client has not authenticated in time.
     ///
     /// # Errors
-    /// How the connection ends; then [`Session::finish`] has to follow.
+    /// Why the connection ends; [`Session::finish`] has to follow.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Utf8Bytes, Disconnect> {
         loop {
             // Before each message, so that a client that never pauses can't put it off.
@@ -172,8 +93,7 @@ impl Session {
             match self.read() {
                 Ok(Message::Text(text)) => return Ok(text),
                 Ok(Message::Binary(_)) => {
-                    let reason = "Binary messages are not taken";
-                    return Err(Disconnect::Rejected(CloseFrame { code: 1003, reason }));
+                    return Err(Disconnect::Rejected(CloseFrame::BinaryMessage));
                 }
                 Ok(Message::Close(frame)) => {
                     self.reading.close_code = frame.map(|frame| frame.code.into());
@@ -185,19 +105,19 @@ impl Session {
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     return Err(Disconnect::ClientClosed(self.reading.close_code));
                 }
-                Err(error) => return Err(ending(&error)),
+                Err(error) => return Err(disconnect(&error)),
             }
         }
     }
 
-    /// Says farewell where that is still possible, and ends the connection.
-    pub fn finish(mut self, ending: Disconnect) {
-        match ending {
+    /// Sends a close frame where that is still possible, and ends the connection.
+    pub fn finish(mut self, reason: Disconnect) {
+        match reason {
             Disconnect::Gone | Disconnect::Silent | Disconnect::Stalled => {}
             Disconnect::ClientClosed(_) => {
-                self.flush(Instant::now() + self.limits.write); // the answer is in the outbox
+                self.flush(Instant::now() + self.limits.write); // the answer is in the queue
             }
-            _ => self.send_close(ending),
+            _ => self.send_close(reason),
         }
         self.socket.cut();
     }
@@ -205,20 +125,20 @@ impl Session {
     fn read(&mut self) -> Result<Message, Error> {
         let mut wire = Wire {
             socket: &self.socket,
-            outbox: &self.outbox,
+            queue: &self.queue,
             reading: &mut self.reading,
         };
         self.websocket.read(&mut wire)
     }
 
-    /// Notices the end.
+    /// Looks for a reason to end the connection.
     fn check_disconnect(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
-        match self.outbox.state() {
+        match self.queue.state() {
             QueueState::Overflowed => return Err(Disconnect::TooSlow),
             QueueState::Broken => return Err(Disconnect::Gone),
             QueueState::Open => {}
         }
-        if self.stop.is_triggered() {
+        if self.shutdown.is_triggered() {
             return Err(Disconnect::Stopping);
         }
         let now = Instant::now();
@@ -232,10 +152,10 @@ impl Session {
     }
 
     fn silence_limit(&self) -> Instant {
-        self.reading.last_heard + SILENT_INTERVALS * self.limits.ping_interval
+        self.reading.last_received + SILENT_INTERVALS * self.limits.ping_interval
     }
 
-    /// Sleeps until something is to be done or the socket can be read; drains a backlog.
+    /// Sleeps until the socket can be read, a deadline passes or the thread is woken; writes a backlog.
     fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
         let stalled_until = self.stall_limit()?;
         let due = [deadline, stalled_until]
@@ -248,33 +168,33 @@ impl Session {
         };
         let mut fds = [
             PollFd::new(&self.socket, interest),
-            PollFd::new(self.outbox.bell(), PollFlags::IN),
+            PollFd::new(self.queue.waker(), PollFlags::IN),
         ];
         wait(&mut fds, Some(due)).map_err(|_| Disconnect::Gone)?;
         let events = fds[0].revents();
         let can_write = events.contains(PollFlags::OUT);
-        let is_rung = !fds[1].revents().is_empty();
+        let is_woken = !fds[1].revents().is_empty();
         self.reading.is_drained = (events - PollFlags::OUT).is_empty();
-        if is_rung {
-            self.outbox.answer_bell();
+        if is_woken {
+            self.queue.clear_waker();
         }
         if can_write {
-            self.outbox.resume();
+            self.queue.resume();
         }
         Ok(())
     }
 
-    /// Until when the socket has to take something, if something waits.
+    /// Until when the socket has to take something, if bytes wait.
     fn stall_limit(&self) -> Result<Option<Instant>, Disconnect> {
         let limit = || {
-            self.outbox
+            self.queue
                 .stalled_since()
                 .map(|since| since + self.limits.write)
         };
         if limit().is_some_and(|limit| limit <= Instant::now()) {
-            // `poll` says writable only when a third of the buffer is free. A slow reader may
-            // have made room for less, so we ask the socket itself before we give up.
-            self.outbox.resume();
+            // `poll` reports a socket writable only when a third of its buffer is free. A slow
+            // reader may have freed less, so one more write is tried before giving up.
+            self.queue.resume();
         }
         match limit() {
             Some(limit) if limit <= Instant::now() => Err(Disconnect::Stalled),
@@ -282,13 +202,13 @@ impl Session {
         }
     }
 
-    fn send_close(&mut self, ending: Disconnect) {
-        // What waited is dropped then, whatever else went wrong at the same moment.
-        let told = match self.outbox.state() {
+    fn send_close(&mut self, reason: Disconnect) {
+        // An overflow drops what waited, and is told whatever else happened at the same moment.
+        let told = match self.queue.state() {
             QueueState::Overflowed => Disconnect::TooSlow,
-            _ => ending,
+            _ => reason,
         };
-        let Some(CloseFrame { code, reason }) = told.close_frame() else {
+        let Some(close) = told.close_frame() else {
             return;
         };
         let backlog = match told {
@@ -296,26 +216,26 @@ impl Session {
             _ => Backlog::Keep,
         };
         let limit = match told {
-            Disconnect::Stopping => self.stop.limit(),
+            Disconnect::Stopping => self.shutdown.limit(),
             _ => self.limits.write,
         };
         let deadline = Instant::now() + limit;
-        self.outbox.close(frame::close(code, reason), backlog);
+        self.queue.close(frame::close(close), backlog);
         if !self.flush(deadline) {
             return;
         }
-        match ending {
+        match reason {
             Disconnect::Broken(_) => self.socket.linger(self.limits.write),
-            // All of it in one limit, or else who takes the last byte at the last moment
-            // would have twice the time.
+            // One limit for all of it: a client that takes the last byte at the last moment gets
+            // no second one.
             Disconnect::TooSlow => self.await_close(deadline),
             _ => self.await_close(Instant::now() + self.limits.write),
         }
     }
 
-    /// Writes all that waits; false when the peer would not take it in time.
+    /// Writes all that waits; false when the peer does not take it in time.
     fn flush(&self, deadline: Instant) -> bool {
-        while !self.outbox.is_empty() {
+        while !self.queue.is_empty() {
             let Ok(stalled_until) = self.stall_limit() else {
                 return false;
             };
@@ -327,12 +247,12 @@ impl Session {
             if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
                 return false;
             }
-            self.outbox.resume();
+            self.queue.resume();
         }
-        self.outbox.state() != QueueState::Broken
+        self.queue.state() != QueueState::Broken
     }
 
-    /// Drops what still comes until the client's close frame (RFC 6455 §7.1.1).
+    /// Reads and drops frames until the client's close frame (RFC 6455 §7.1.1).
     fn await_close(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
             match self.read() {
@@ -350,22 +270,21 @@ impl Session {
     }
 }
 
-/// What an error of tungstenite means for the connection.
-fn ending(error: &Error) -> Disconnect {
-    let broken = |code, reason| Disconnect::Broken(CloseFrame { code, reason });
+/// The reason for the end that an error of tungstenite means.
+fn disconnect(error: &Error) -> Disconnect {
     match error {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Disconnect::Gone,
-        Error::Capacity(_) => broken(1009, "Message is over 65536 bytes"),
-        Error::Utf8(_) => broken(1007, "Text is not UTF-8"),
-        Error::Protocol(_) => broken(1002, "Protocol error"),
+        Error::Capacity(_) => Disconnect::Broken(CloseFrame::LongMessage),
+        Error::Utf8(_) => Disconnect::Broken(CloseFrame::InvalidUtf8),
+        Error::Protocol(_) => Disconnect::Broken(CloseFrame::ProtocolError),
         _ => Disconnect::Gone,
     }
 }
 
-/// The connection as tungstenite sees it: it reads the socket and writes the outbox.
+/// The connection as tungstenite sees it: it reads the socket and writes the send queue.
 struct Wire<'a> {
     socket: &'a Socket,
-    outbox: &'a SendQueue,
+    queue: &'a SendQueue,
     reading: &'a mut Reading,
 }
 
@@ -375,7 +294,7 @@ impl Read for Wire<'_> {
             return Err(ErrorKind::WouldBlock.into());
         }
         let received = self.socket.receive(buffer)?;
-        self.reading.last_heard = Instant::now();
+        self.reading.last_received = Instant::now();
         self.reading.is_drained = (1..buffer.len()).contains(&received);
         Ok(received)
     }
@@ -384,10 +303,10 @@ impl Read for Wire<'_> {
 impl Write for Wire<'_> {
     fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
         let bytes = Bytes::copy_from_slice(frame);
-        match frame::is_close(frame) {
-            true => self.outbox.close(bytes, Backlog::Keep),
-            // Refused: the connection ends already, and the pong with it.
-            false => drop(self.outbox.push(&bytes)),
+        if frame::is_close(frame) {
+            self.queue.close(bytes, Backlog::Keep);
+        } else {
+            let _ = self.queue.push(&bytes); // rejected: the connection ends, and needs no pong
         }
         Ok(frame.len())
     }

@@ -10,34 +10,34 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::server::target::Target;
 
-/// Something that is measured.
+/// A figure that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Its name in tables and JSON.
     pub name: &'static str,
-    /// What it is counted in.
+    /// Its unit.
     pub unit: &'static str,
 }
 
 impl Metric {
-    /// Something that is measured.
+    /// A metric with this name and unit.
     pub const fn new(name: &'static str, unit: &'static str) -> Metric {
         Metric { name, unit }
     }
 }
 
-/// What a figure should reach.
+/// The goal of a metric.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// Bifrost's divided by the reference's is no more than this.
+    /// Bifrost's figure divided by the reference's is at most this.
     RatioAtMost(f64),
-    /// Bifrost's divided by the reference's is no less than this.
+    /// Bifrost's figure divided by the reference's is at least this.
     RatioAtLeast(f64),
-    /// Bifrost's own is no more than this.
+    /// Bifrost's figure is at most this.
     AtMost(f64),
 }
 
-/// One setting of a scenario, with what was measured in it.
+/// One configuration of a scenario, with its measurements.
 pub struct Case {
     scenario: &'static str,
     label: String,
@@ -50,23 +50,23 @@ struct Row {
     goal: Option<Goal>,
 }
 
-/// Where results go.
+/// Prints the results.
 pub struct Report {
     json: Option<File>,
-    judges: Judges,
+    goals: Goals,
 }
 
 /// Whether goals are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judges {
-    /// The measurement is good enough for that.
-    Goals,
-    /// Too short to mean anything: only correctness counts.
-    Nothing,
+pub enum Goals {
+    /// The measurement is long enough.
+    Shown,
+    /// The measurement is too short: only correctness counts.
+    Hidden,
 }
 
 impl Case {
-    /// Nothing measured yet.
+    /// A case without measurements.
     pub fn new(scenario: &'static str, label: String) -> Case {
         Case {
             scenario,
@@ -75,7 +75,7 @@ impl Case {
         }
     }
 
-    /// The same, shown under another scenario.
+    /// The same case, shown under another scenario.
     #[must_use]
     pub fn of(mut self, scenario: &'static str) -> Case {
         self.label = format!("{}, {}", self.scenario, self.label);
@@ -92,14 +92,14 @@ impl Case {
         }
     }
 
-    /// Says what a figure should reach.
+    /// Sets the goal of a metric.
     pub fn expect(&mut self, metric: Metric, goal: Goal) {
         self.row(metric).goal = Some(goal);
     }
 
     fn row(&mut self, metric: Metric) -> &mut Row {
         let found = self.rows.iter().position(|row| row.metric == metric);
-        let place = found.unwrap_or_else(|| {
+        let index = found.unwrap_or_else(|| {
             self.rows.push(Row {
                 metric,
                 samples: Vec::new(),
@@ -107,7 +107,7 @@ impl Case {
             });
             self.rows.len() - 1
         });
-        &mut self.rows[place]
+        &mut self.rows[index]
     }
 }
 
@@ -117,7 +117,8 @@ impl Row {
         Some(values)
     }
 
-    /// A server's to the reference's, round by round: both then met the same neighbours.
+    /// A server's figures divided by the reference's of the same round, which ran under the same
+    /// conditions.
     fn ratios(&self, target: Target) -> Option<Vec<f64>> {
         let own = self.values(target)?.iter();
         let reference = self.values(Target::Reference)?.iter();
@@ -129,7 +130,7 @@ impl Row {
         (!ratios.is_empty()).then_some(ratios)
     }
 
-    /// The median; of a peer, with its ratio, for which Bifrost and the reference need no room.
+    /// The median; with the ratio for peers, as Bifrost's ratio has a column of its own.
     fn cell(&self, target: Target) -> String {
         let Some(values) = self.values(target) else {
             return "–".to_owned();
@@ -151,7 +152,7 @@ impl Row {
         })
     }
 
-    fn verdict(&self) -> String {
+    fn goal_text(&self) -> String {
         let goal = match self.goal {
             Some(Goal::RatioAtMost(limit)) => format!("ratio ≤ {limit}"),
             Some(Goal::RatioAtLeast(limit)) => format!("ratio ≥ {limit}"),
@@ -171,20 +172,20 @@ impl Report {
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn new(json: Option<&Path>, judges: Judges) -> Result<Report> {
+    pub fn new(json: Option<&Path>, goals: Goals) -> Result<Report> {
         let create = |path: &Path| {
             File::create(path).map_err(|error| format!("can't write {}: {error}", path.display()))
         };
         Ok(Report {
             json: json.map(create).transpose()?,
-            judges,
+            goals,
         })
     }
 
     /// Prints the cases of a scenario.
     ///
     /// # Errors
-    /// When nobody reads the output any more.
+    /// When the output can't be written.
     pub fn show(&mut self, cases: &[Case]) -> Result {
         let targets = targets(cases);
         let mut lines = vec![header(&targets)];
@@ -219,9 +220,9 @@ impl Report {
             row.ratios(Target::Bifrost)
                 .map_or(String::new(), |ratios| spread(&ratios)),
         );
-        line.push(match self.judges {
-            Judges::Goals => row.verdict(),
-            Judges::Nothing => String::new(),
+        line.push(match self.goals {
+            Goals::Shown => row.goal_text(),
+            Goals::Hidden => String::new(),
         });
         line
     }
@@ -243,7 +244,7 @@ fn targets(cases: &[Case]) -> Vec<Target> {
             }
         }
     }
-    // Bifrost first, whoever was measured first.
+    // Bifrost first, whichever was measured first.
     targets.sort_by_key(|target| *target != Target::Bifrost);
     targets
 }
@@ -267,7 +268,7 @@ fn json_line(case: &Case, row: &Row) -> Value {
     line
 }
 
-/// The middle one; of an even number, between the two in the middle.
+/// The median; of an even number of values, the mean of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -289,7 +290,7 @@ fn spread(ratios: &[f64]) -> String {
     }
 }
 
-/// Three digits are as much as any of this is worth.
+/// Rounds to three digits: no measurement is more precise.
 fn rounded(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -298,7 +299,7 @@ fn rounded(value: f64) -> String {
     }
 }
 
-/// Columns as wide as their widest cell; numbers to the right.
+/// Pads columns to their widest cell, with numbers aligned right.
 fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
@@ -309,9 +310,12 @@ fn aligned(lines: &[Vec<String>]) -> String {
     let mut text = String::new();
     for line in lines {
         let cells = line.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(column, (cell, width))| match numbers.contains(&column) {
-            true => format!("{cell:>width$}"),
-            false => format!("{cell:<width$}"),
+        let cells = cells.map(|(column, (cell, width))| {
+            if numbers.contains(&column) {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            }
         });
         let cells: Vec<_> = cells.collect();
         text.push_str(cells.join("  ").trim_end());

@@ -1,5 +1,5 @@
-//! Runs every seed through the check of its fuzz target, so that what fuzzing has found stays
-//! found on every machine: `cargo test` needs no fuzzer for it.
+//! Runs every seed through the check of its fuzz target, so that `cargo test` repeats what fuzzing
+//! has found without a fuzzer.
 
 use std::fs;
 use std::panic::{self, catch_unwind};
@@ -10,22 +10,22 @@ use std::sync::{Mutex, Once};
 #[path = "checks/lib.rs"]
 mod checks;
 
-/// Held by the one check that runs: some measure the memory of the whole process.
-static TURN: Mutex<()> = Mutex::new(());
+/// Held while a check runs: some measure the memory of the whole process.
+static RUNNING: Mutex<()> = Mutex::new(());
 
-/// In whatever thread: the server's own end quietly, as they should, but not here.
+/// Panics in any thread: the server catches those of its own threads, but here they must fail.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let _turn = TURN.lock();
+    let _running = RUNNING.lock();
     count_panics();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fuzz/seeds")
         .join(target);
-    let seeds = fs::read_dir(&folder).expect("a folder of seeds");
+    let seeds = fs::read_dir(&directory).expect("a directory of seeds");
     let mut paths: Vec<_> = seeds.map(|seed| seed.expect("a seed").path()).collect();
     paths.sort();
-    assert!(!paths.is_empty(), "{folder:?} has no seeds");
+    assert!(!paths.is_empty(), "{directory:?} has no seeds");
     let failed: Vec<_> = paths
         .iter()
         .filter(|path| {
@@ -39,37 +39,37 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 fn count_panics() {
-    static HOOKED: Once = Once::new();
-    HOOKED.call_once(|| {
-        let usual = panic::take_hook();
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             PANICS.fetch_add(1, Ordering::SeqCst);
-            usual(panic);
+            default(panic);
         }));
     });
 }
 
 #[test]
-fn requests_come_out_the_same_however_they_are_split() {
+fn requests_are_decoded_the_same_however_they_are_split() {
     replay("http", checks::http::check);
 }
 
 #[test]
-fn a_session_speaks_websocket_whatever_it_hears() {
+fn session_sends_valid_websocket_frames_whatever_it_receives() {
     replay("session", checks::session::check);
 }
 
 #[test]
-fn good_tokens_and_no_others_are_taken() {
+fn valid_tokens_and_no_others_are_accepted() {
     replay("token", checks::token::check);
 }
 
 #[test]
-fn every_broadcast_is_answered_and_delivered_as_it_was_written() {
+fn every_broadcast_is_answered_and_delivered_unchanged() {
     replay("broadcast", checks::broadcast::check);
 }
 
 #[test]
-fn settings_are_within_their_limits_or_refused() {
+fn settings_are_within_their_limits_or_rejected() {
     replay("settings", checks::settings::check);
 }

@@ -1,4 +1,5 @@
-//! `POST /broadcast`: who may, what is refused and how, and what subscribers get to the byte.
+//! `POST /broadcast`: which requests are accepted, how others are refused, and the exact bytes
+//! that subscribers receive.
 
 use std::collections::BTreeSet;
 
@@ -87,7 +88,7 @@ fn claims_may_be_written_in_any_order_and_spelling() {
 }
 
 #[test]
-fn a_message_of_any_length_is_one_frame() {
+fn message_of_any_length_is_one_frame() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     for length in [8, 125, 126, 127, 65_535, 65_536, 65_537, 400_000] {
@@ -98,7 +99,7 @@ fn a_message_of_any_length_is_one_frame() {
 }
 
 #[test]
-fn tampered_and_foreign_signatures_are_bad() {
+fn tampered_and_foreign_signatures_are_refused() {
     let server = Server::start();
     let good = token::publisher("a", "{}");
     let (head, signature) = good.rsplit_once('.').expect("three parts");
@@ -119,7 +120,7 @@ fn tampered_and_foreign_signatures_are_bad() {
 }
 
 #[test]
-fn tokens_of_another_shape_are_bad() {
+fn malformed_tokens_are_refused() {
     let server = Server::start();
     let good = token::publisher("a", "{}");
     let parts: Vec<&str> = good.split('.').collect();
@@ -186,7 +187,7 @@ fn header_must_be_json_that_names_the_configured_algorithm() {
 }
 
 #[test]
-fn alg_none_without_a_signature_is_bad() {
+fn alg_none_without_a_signature_is_refused() {
     let server = Server::start();
     let claims = URL_SAFE_NO_PAD.encode(token::publish_claims("a", "{}"));
     for header in [
@@ -202,7 +203,7 @@ fn alg_none_without_a_signature_is_bad() {
 }
 
 #[test]
-fn another_algorithm_with_the_right_secret_is_bad() {
+fn another_algorithm_with_the_right_secret_is_refused() {
     let server = Server::start();
     let claims = token::publish_claims("a", "{}");
     for algorithm in [Algorithm::HS256, Algorithm::HS384] {
@@ -217,13 +218,13 @@ fn another_algorithm_with_the_right_secret_is_bad() {
     }
 }
 
-/// Claims of a good broadcast, and then some.
+/// The claims of a valid broadcast, with additional ones.
 fn claims_with(more: &str) -> String {
     format!(r#"{{"channel":"a","message":{{}},{more}}}"#)
 }
 
 #[test]
-fn expired_tokens_are_bad_without_leeway() {
+fn expired_tokens_are_refused_without_leeway() {
     let server = Server::start();
     let second = token::now();
     for exp in [
@@ -249,7 +250,7 @@ fn expired_tokens_are_bad_without_leeway() {
 }
 
 #[test]
-fn exp_of_the_current_second_is_still_good() {
+fn exp_of_the_current_second_is_still_accepted() {
     let server = Server::start();
     let at_exp = |offset: u64| {
         within_one_second(|second| {
@@ -264,7 +265,7 @@ fn exp_of_the_current_second_is_still_good() {
 }
 
 #[test]
-fn nbf_of_the_current_second_is_good_and_of_the_next_is_not() {
+fn nbf_of_the_current_second_is_accepted_and_of_the_next_is_refused() {
     let server = Server::start();
     let at_nbf = |offset: u64| {
         within_one_second(|second| {
@@ -296,7 +297,7 @@ fn nbf_may_be_a_float() {
 }
 
 #[test]
-fn exp_and_nbf_hold_together() {
+fn exp_and_nbf_are_both_checked() {
     let server = Server::start();
     let second = token::now();
     let (past, future) = (second - 60, second + 60);
@@ -309,7 +310,7 @@ fn exp_and_nbf_hold_together() {
 }
 
 #[test]
-fn exp_that_is_no_number_is_refused() {
+fn exp_that_is_not_a_number_is_refused() {
     let server = Server::start();
     for exp in [r#""tomorrow""#, "{}", "[]", "true"] {
         server
@@ -319,7 +320,7 @@ fn exp_that_is_no_number_is_refused() {
 }
 
 #[test]
-fn body_that_cannot_be_read_is_told_which() {
+fn error_says_why_the_body_cannot_be_read() {
     let server = Server::start();
     let told = |body: &str| {
         server
@@ -365,7 +366,7 @@ fn body_that_cannot_be_read_is_told_which() {
 }
 
 #[test]
-fn claims_that_cannot_be_used_are_told_which() {
+fn error_says_which_claim_cannot_be_used() {
     let server = Server::start();
     let told = |claims: &str| server.post_token(&sign(claims)).expect_error(400);
     let long = "x".repeat(256);
@@ -488,20 +489,20 @@ fn channel_may_have_255_bytes() {
 }
 
 #[test]
-fn lone_surrogate_is_no_channel_name() {
+fn lone_surrogate_is_refused_as_a_channel_name() {
     let server = Server::start();
     server
         .post_token(&sign(r#"{"channel":"\ud800","message":{}}"#))
         .expect_error(400);
 }
 
-/// Arrays within arrays, so many deep.
+/// Nested arrays of this depth.
 fn arrays(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
 
 #[test]
-fn body_may_be_128_deep() {
+fn body_may_be_nested_128_deep() {
     let server = Server::start();
     let body = |depth: usize| {
         format!(
@@ -526,7 +527,7 @@ fn body_may_be_128_deep() {
 }
 
 #[test]
-fn token_may_be_128_deep() {
+fn token_may_be_nested_128_deep() {
     let server = Server::start();
     let mut alice = server.subscriber(&["a"]);
     let message = |depth: usize| format!(r#"{{"x":{}}}"#, arrays(depth - 2));
@@ -571,7 +572,7 @@ fn body_is_json_whatever_the_content_type_says() {
 }
 
 #[test]
-fn form_bodies_are_taken_as_curl_sends_them() {
+fn form_bodies_are_accepted_as_curl_sends_them() {
     let server = Server::start();
     let token = token::publisher("a", "{}");
     let encoded = token.replace('.', "%2E").replace('-', "%2d");
@@ -601,7 +602,7 @@ fn form_bodies_are_taken_as_curl_sends_them() {
 }
 
 #[test]
-fn form_bodies_without_a_good_token_are_refused() {
+fn form_bodies_without_a_valid_token_are_refused() {
     let server = Server::start();
     let told = |body: &str| server.post("/broadcast", FORM, body).expect_error(400);
     assert_eq!(told("token=x"), "Bad signature");
@@ -616,7 +617,7 @@ fn form_bodies_without_a_good_token_are_refused() {
 }
 
 #[test]
-fn subscriber_token_is_no_licence_to_broadcast() {
+fn subscriber_token_cannot_broadcast() {
     let server = Server::start();
     let sentence = server
         .post_token(&token::subscriber(&["a"]))

@@ -1,4 +1,4 @@
-//! `bifrost demo`: everything at hand to try it out, without any configuration.
+//! `bifrost demo`: a server to try out, without any configuration.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::support::server::{Server, deliveries};
 
 const MESSAGE: &str = r#"{"message":{"event":"hello","data":"{\"n\": 1.0}"}}"#;
 
-/// A demo server; its port is chosen so that tests can run side by side.
+/// A demo server on a free port, so that tests can run in parallel.
 fn demo() -> Server {
     Launch::bare().env("PORT", "0").args(&["demo"]).start()
 }
@@ -22,7 +22,7 @@ fn claims(token: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
 }
 
-/// What it printed, once a token of each kind and a command line are there.
+/// The lines that it printed, once they contain a token of each kind and a command line.
 fn printed(server: &Server) -> Vec<String> {
     crate::support::eventually("the demo has told everything", || {
         let lines = [server.stdout.so_far(), server.stderr.so_far()].concat();
@@ -34,7 +34,7 @@ fn printed(server: &Server) -> Vec<String> {
     })
 }
 
-/// All the words in these lines that are tokens, with their claims.
+/// The tokens in these lines, with their claims.
 fn tokens(lines: &[String]) -> Vec<(String, Value)> {
     let in_a_token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let words = lines.iter().flat_map(|line| line.split(|c| !in_a_token(c)));
@@ -135,7 +135,7 @@ fn demo_page_signs_its_own_tokens() {
 }
 
 #[test]
-fn demo_refuses_to_sign_what_is_no_message() {
+fn demo_refuses_to_sign_anything_but_a_message() {
     let server = demo();
     for body in [
         "",
@@ -167,7 +167,7 @@ fn demo_secrets_differ_from_start_to_start() {
 }
 
 #[test]
-fn normal_server_has_no_demo() {
+fn normal_server_does_not_serve_the_demo() {
     let server = Server::start();
     server.get("/demo/token").expect_error(404);
     server

@@ -14,7 +14,7 @@ const ENDS: u8 = 0x80;
 
 const JSON_PING: &str = r#"{"event":"ping"}"#;
 
-/// Asserts the close code that these bytes lead to, and that the connection ends once it is answered.
+/// Asserts that these bytes are answered with this close code, and that the connection then ends.
 #[track_caller]
 fn expect_fatal(server: &Server, bytes: &[u8], code: u16) {
     let mut raw = server.raw();
@@ -111,7 +111,7 @@ fn text_may_be_split_within_a_character() {
 }
 
 #[test]
-fn message_may_have_64_kib() {
+fn message_of_64_kib_is_accepted() {
     let server = Server::start();
     let mut raw = server.raw();
     let padded = |length: usize| JSON_PING.to_owned() + &" ".repeat(length - JSON_PING.len());
@@ -146,7 +146,7 @@ fn message_over_64_kib_closes_with_1009() {
 }
 
 #[test]
-fn over_64_kib_counts_before_binary() {
+fn length_over_64_kib_is_checked_before_the_frame_type() {
     let server = Server::start();
     let long = [0; 65_537];
     expect_fatal(&server, &masked(BINARY, long), 1009);
@@ -156,7 +156,7 @@ fn over_64_kib_counts_before_binary() {
 }
 
 #[test]
-fn announced_length_over_64_kib_is_refused_before_it_comes() {
+fn announced_length_over_64_kib_is_refused_before_the_payload_arrives() {
     let server = Server::start();
     for length in [65_537, 1 << 30, 1 << 40] {
         for first in [TEXT, BINARY] {
@@ -292,7 +292,7 @@ fn invalid_utf8_in_fragments_closes_with_1007() {
     );
 }
 
-/// Closes with this payload; gives the WebSocket to look at the answer.
+/// Sends a close frame with this payload and returns the WebSocket, to read the answer from.
 fn closed_with(server: &Server, payload: &[u8]) -> RawSocket {
     let mut raw = server.raw();
     raw.send(CLOSE, payload);
@@ -355,7 +355,7 @@ fn malformed_close_frames_are_refused() {
 }
 
 #[test]
-fn nothing_behind_a_close_frame_is_read() {
+fn frames_after_a_close_frame_are_ignored() {
     let server = Server::start();
     let mut raw = server.raw();
     raw.http.send(
@@ -392,7 +392,7 @@ fn peer_that_does_not_answer_a_close_is_cut() {
 }
 
 #[test]
-fn peer_that_goes_on_talking_after_a_close_is_cut() {
+fn peer_that_keeps_sending_after_a_close_is_cut() {
     let server = Server::with(&[("BIFROST_WRITE_TIMEOUT", "300ms")]);
     let mut raw = server.raw();
     raw.authenticate("forged");

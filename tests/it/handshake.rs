@@ -1,4 +1,4 @@
-//! `GET /subscribe` until the connection is a WebSocket, or is refused.
+//! `GET /subscribe`: the WebSocket handshake, and how it is refused.
 
 use std::net::TcpStream;
 
@@ -21,7 +21,7 @@ fn handshake_with(name: &str, line: &str) -> String {
             }
         })
         .enumerate()
-        // The two empty ones at the end are the end of the head.
+        // The two empty lines end the head.
         .filter(|(number, line)| !line.is_empty() || *number >= 6)
         .map(|(_, line)| line)
         .collect();
@@ -53,7 +53,7 @@ fn handshake_is_answered_as_the_rfc_shows() {
 }
 
 #[test]
-fn handshake_is_read_liberally_where_http_is() {
+fn handshake_is_accepted_in_every_spelling_that_http_allows() {
     let server = Server::start();
     for request in [
         HANDSHAKE.replace("GET /subscribe ", "GET /subscribe/ "),
@@ -117,7 +117,7 @@ fn key_must_be_16_bytes_in_base64() {
 }
 
 #[test]
-fn another_version_is_426_and_told_the_right_one() {
+fn another_version_is_426_and_names_the_supported_one() {
     let server = Server::start();
     for version in ["12", "8", "0", "14", "130"] {
         let line = format!("Sec-WebSocket-Version: {version}");
@@ -168,7 +168,7 @@ fn other_methods_and_paths_cannot_upgrade() {
 }
 
 #[test]
-fn refused_handshake_does_not_spoil_the_connection() {
+fn connection_is_usable_after_a_refused_handshake() {
     let server = Server::start();
     let mut http = server.http();
     http.send(handshake_with(
@@ -196,7 +196,7 @@ fn connection_can_be_upgraded_after_plain_requests() {
 }
 
 #[test]
-fn frames_right_behind_the_handshake_are_read() {
+fn frames_sent_together_with_the_handshake_are_read() {
     let server = Server::start();
     let authenticate = event("authenticate", &token::subscriber(&["a", "b"]));
     let mut bytes = HANDSHAKE.as_bytes().to_vec();
@@ -212,7 +212,7 @@ fn frames_right_behind_the_handshake_are_read() {
 }
 
 #[test]
-fn half_a_frame_behind_the_handshake_waits_for_its_other_half() {
+fn frame_split_after_the_handshake_is_read_whole() {
     let server = Server::start();
     let frame = masked(TEXT, r#"{"event":"ping"}"#);
     let (first, second) = frame.split_at(5);
@@ -223,7 +223,7 @@ fn half_a_frame_behind_the_handshake_waits_for_its_other_half() {
     raw.expect_pong();
 }
 
-/// A server that takes these origins, and the status that a handshake from each of `origins` gets.
+/// The status that a handshake from each of `origins` gets from a server that allows these origins.
 #[track_caller]
 fn expect_origins(allowed: &str, accepted: &[&str], refused: &[&str]) {
     let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", allowed)]);
@@ -267,7 +267,7 @@ fn listed_origins_pass_and_others_are_403() {
 }
 
 #[test]
-fn origins_are_taken_as_a_browser_sends_them() {
+fn origins_are_compared_as_a_browser_sends_them() {
     expect_origins(
         "https://A.example/, https://b.example:443,http://c.example:80/,https://*.d.example:443, file:///",
         &[
@@ -288,7 +288,7 @@ fn origins_are_taken_as_a_browser_sends_them() {
 }
 
 #[test]
-fn list_without_an_origin_is_refused() {
+fn list_of_origins_without_an_origin_is_refused() {
     let launch = Launch::serve().env("BIFROST_ALLOWED_ORIGINS", ",");
     let words = [
         "BIFROST_ALLOWED_ORIGINS",
@@ -299,7 +299,7 @@ fn list_without_an_origin_is_refused() {
 }
 
 #[test]
-fn origin_that_no_page_has_is_refused_with_its_cure() {
+fn origin_that_no_page_can_have_is_refused_with_advice() {
     for (entry, cure) in [
         ("*", "leave it empty to allow any"),
         ("app.example", "use origins such as"),
@@ -329,7 +329,7 @@ fn origin_that_no_page_has_is_refused_with_its_cure() {
 }
 
 #[test]
-fn every_origin_that_is_given_has_to_be_allowed() {
+fn every_origin_header_has_to_be_allowed() {
     let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.test")]);
     for (second, status) in [("https://a.test", 101), ("https://b.test", 403)] {
         let lines = format!("Origin: https://a.test\r\nOrigin: {second}");
@@ -360,7 +360,7 @@ fn wildcard_in_an_origin_stands_for_anything_but_a_slash() {
 }
 
 #[test]
-fn origins_hold_for_subscribing_only() {
+fn origins_are_checked_for_subscribing_only() {
     let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://example.com")]);
     let response =
         server.ask("GET /healthz HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.test\r\n\r\n");

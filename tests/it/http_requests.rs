@@ -1,4 +1,4 @@
-//! Routes, methods and how requests follow each other on a connection.
+//! Routes, methods, and consecutive requests on one connection.
 
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ fn body_of_a_get_does_not_confuse_the_next_request() {
     let mut http = server.http();
     http.send("GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(http.response().status, 200);
-    // Whether the connection survives is the server's choice; a second answer must make sense.
+    // The server may close the connection; if it does not, the second response must be right.
     if http.try_send("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         && !http.is_closed_within(Duration::from_millis(200))
     {
@@ -283,7 +283,7 @@ fn http_1_0_can_broadcast() {
     http.expect_closed();
 }
 
-/// Sends a head, then the body once the server has asked for it.
+/// Sends a head, then the body once the server has sent 100 Continue.
 fn continue_with(http: &mut Http, head: &str, body: &[u8]) {
     http.send(head);
     let interim = http.response();
@@ -331,7 +331,7 @@ fn body_over_the_limit_is_refused_instead_of_continued() {
 }
 
 #[test]
-fn body_in_the_same_packet_as_the_expectation_is_taken() {
+fn body_in_the_same_packet_as_the_expectation_is_read() {
     let server = Server::start();
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
     let length = body.len();
@@ -346,7 +346,7 @@ fn body_in_the_same_packet_as_the_expectation_is_taken() {
     assert_eq!(deliveries(&response), 0);
 }
 
-/// A broadcast whose body comes in these chunks, byte for byte.
+/// A broadcast whose body consists of these chunks, byte for byte.
 fn chunked(chunks: &str) -> String {
     format!("POST /broadcast HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
 }
@@ -397,7 +397,7 @@ fn empty_chunked_body_is_an_empty_body() {
 }
 
 #[test]
-fn clients_that_vanish_do_no_harm() {
+fn clients_that_disconnect_midway_do_not_disturb_the_server() {
     let server = Server::start();
     for request in [
         "",

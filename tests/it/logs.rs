@@ -1,4 +1,4 @@
-//! What the log says, and what it must never say.
+//! What the log contains, and what it must never contain.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
@@ -70,7 +70,7 @@ fn log_never_shows_a_secret_a_token_or_a_payload() {
 
     let log = server.stderr.all() + &server.stdout.all();
     let tokens = [&subscribe, &publish, &expired, &unusable, &broken];
-    // Claims and signatures; the header is the same for all of them and says nothing.
+    // Claims and signatures; the header is the same in all tokens and reveals nothing.
     let parts = tokens.iter().flat_map(|token| token.split('.').skip(1));
     for forbidden in parts.chain([SECRET, "marker-of-the-payload"]) {
         assert!(
@@ -80,13 +80,14 @@ fn log_never_shows_a_secret_a_token_or_a_payload() {
     }
 }
 
-/// The first line of the log that has `event`, from there on.
+/// The first log line that contains `event`, from that word on.
 fn line(server: &Server, event: &str) -> String {
     let from = |line: &str| line.find(event).map(|at| line[at..].to_owned());
     server.stderr.wait_for(event, from)
 }
 
-/// Tokens that are refused, with the reason: good for subscribing and broadcasting otherwise.
+/// Tokens with one defect each, and the reason in the log; valid for subscribing and broadcasting
+/// otherwise.
 fn refused_tokens() -> [(&'static str, String); 7] {
     const CLAIMS: &str =
         r#""channels":["a"],"channel":"a","message":{"x":"marker-of-the-payload"}"#;
@@ -112,9 +113,9 @@ fn refused_tokens() -> [(&'static str, String); 7] {
 }
 
 #[test]
-fn refused_tokens_are_logged_with_the_reason_that_nobody_else_is_told() {
+fn refused_tokens_are_logged_with_a_reason_that_the_client_is_not_told() {
     for (reason, token) in refused_tokens() {
-        let mut server = Server::start(); // of each kind of line, one a second comes through
+        let mut server = Server::start(); // lines of one kind are throttled to one a second
         let response = server.post_token(&token);
         let told = match reason {
             "too_deep" => "claims are nested over 128 levels deep",
@@ -161,7 +162,7 @@ fn refused_publisher_tokens_are_logged_with_their_reason() {
 }
 
 #[test]
-fn what_is_wrong_beside_the_token_is_not_laid_to_it() {
+fn valid_tokens_without_the_needed_claims_are_logged_with_that_reason() {
     let server = Server::start();
     server.post_token(&sign("{}")).expect_error(400);
     assert_eq!(
@@ -178,7 +179,7 @@ fn what_is_wrong_beside_the_token_is_not_laid_to_it() {
     );
 }
 
-/// The status of a handshake from this origin.
+/// The status of a handshake with this `Origin`.
 fn status_from(server: &Server, origin: &str) -> u16 {
     let handshake = HANDSHAKE.replace("Host: x", &format!("Host: x\r\nOrigin: {origin}"));
     server.ask(handshake).status
@@ -198,7 +199,7 @@ fn origin_that_is_not_allowed_is_logged() {
 }
 
 #[test]
-fn origin_in_the_log_forges_nothing_and_is_cut() {
+fn logged_origin_is_escaped_and_truncated() {
     let server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.example")]);
     let forged = format!("x\" suppressed=7\tERROR panic\\{}", "y".repeat(4000));
     assert_eq!(status_from(&server, &forged), 403);
@@ -213,7 +214,7 @@ fn origin_in_the_log_forges_nothing_and_is_cut() {
 }
 
 #[test]
-fn flood_of_foreign_pages_is_a_line_a_second() {
+fn refused_origins_are_logged_once_a_second() {
     let mut server = Server::with(&[("BIFROST_ALLOWED_ORIGINS", "https://a.example")]);
     let (started, pages) = (Instant::now(), 200);
     for _ in 0..pages {
@@ -228,7 +229,7 @@ fn flood_of_foreign_pages_is_a_line_a_second() {
 }
 
 #[test]
-fn levels_let_more_or_less_through() {
+fn log_level_selects_which_lines_are_written() {
     let lines_at = |level: &str| {
         let mut server = Server::with(&[("BIFROST_LOG", level)]);
         server.get("/nowhere").expect_error(404);
@@ -243,7 +244,7 @@ fn levels_let_more_or_less_through() {
 
 #[test]
 fn errors_alone_are_logged_at_level_error() {
-    // A free port that was just given back: at this level nobody tells which one was taken.
+    // A port that was free a moment ago: at this level the log does not name the port.
     let port = TcpListener::bind("127.0.0.1:0")
         .expect("a free port")
         .local_addr()

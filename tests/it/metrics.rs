@@ -1,46 +1,51 @@
-//! What Prometheus is told after journeys whose end is known.
+//! The values of the metrics after connections and broadcasts with a known outcome.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
 
 use jsonwebtoken::Algorithm;
 
-use crate::support::exposition::Scrape;
+use crate::support::DEADLINE;
+use crate::support::prometheus_text::Scrape;
 use crate::support::raw::{BINARY, CLOSE, HANDSHAKE, TEXT, close_payload};
 use crate::support::server::Server;
+use crate::support::server_with_metrics::ServerWithMetrics;
 use crate::support::token;
-use crate::support::watched::Watched;
 
-/// What was counted under each label, as the page shows it.
+/// Expected counts by label, as `Scrape::counted` returns them.
 fn counts<'a>(pairs: &[(&'a str, u64)]) -> BTreeMap<&'a str, u64> {
     pairs.iter().copied().collect()
 }
 
 #[test]
-fn every_metric_is_in_the_documentation_and_the_other_way_round() {
-    let readme = include_str!("../../README.md");
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+fn documentation_lists_exactly_the_metrics_that_are_served() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual/operating.md");
+    let page = fs::read_to_string(path).expect("read the page of the manual");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let documented: Vec<_> = rows
         .flat_map(|row| row.split("` |").next().unwrap_or_default().split("`, `"))
         .map(|name| name.split('{').next().unwrap_or_default())
         .filter(|name| name.starts_with("bifrost_") || name.starts_with("process_"))
         .collect();
-    let scrape = Watched::start().scrape();
+    let scrape = ServerWithMetrics::start().scrape();
     let told: Vec<_> = scrape
         .families()
         .iter()
         .map(|family| &*family.name)
         .collect();
     for name in &told {
-        assert!(documented.contains(name), "{name} is not in the README");
+        assert!(documented.contains(name), "{name} is not in the manual");
     }
     for name in &documented {
-        assert!(told.contains(name), "{name} is only in the README");
+        assert!(told.contains(name), "{name} is only in the manual");
     }
 }
 
 #[test]
-fn version_and_process_are_told() {
-    let server = Watched::start();
+fn version_and_process_metrics_are_served() {
+    let server = ServerWithMetrics::start();
     let scrape = server.scrape();
     let version = server.get("/info.json").json()["version"].clone();
     let version = version.as_str().expect("a version");
@@ -53,9 +58,9 @@ fn version_and_process_are_told() {
     let again = server.scrape().value("process_start_time_seconds");
     assert_eq!(again, scrape.value("process_start_time_seconds"));
     assert!(scrape.value("process_resident_memory_bytes") > 1e6);
-    let of_kernel = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its files");
+    let of_kernel = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its files");
     let open = scrape.value("process_open_fds");
-    // The connection that asked may still be there, or not.
+    // The connection of the scrape may be open or closed by now.
     assert!((of_kernel.count() as f64 - open).abs() <= 2.0, "{open}");
     assert!(scrape.value("process_max_fds") >= open);
     assert!(scrape.value("process_threads") >= 4.0);
@@ -63,7 +68,7 @@ fn version_and_process_are_told() {
 
 #[test]
 fn broadcasts_are_counted_by_result_with_their_deliveries_and_bytes() {
-    let server = Watched::start();
+    let server = ServerWithMetrics::start();
     let mut alice = server.subscriber(&["a", "b"]);
     let _bob = server.subscriber(&["a"]);
     let long = format!(r#"{{"long":"{}"}}"#, "x".repeat(1000));
@@ -74,7 +79,7 @@ fn broadcasts_are_counted_by_result_with_their_deliveries_and_bytes() {
     server
         .post("/broadcast", "application/json", "[]")
         .expect_error(400);
-    server.get("/broadcast").expect_error(405); // asks for nothing to be sent
+    server.get("/broadcast").expect_error(405); // not a broadcast
     alice.expect(r#"{"n":1}"#);
     let scrape = server.scrape();
     assert_eq!(
@@ -97,8 +102,8 @@ fn broadcasts_are_counted_by_result_with_their_deliveries_and_bytes() {
 }
 
 #[test]
-fn subscribers_are_counted_while_they_are_here() {
-    let server = Watched::start();
+fn subscribers_are_counted_while_they_are_connected() {
+    let server = ServerWithMetrics::start();
     let alice = server.subscriber(&["a", "b"]);
     let bob = server.subscriber(&["a"]);
     let scrape = server.scrape();
@@ -115,7 +120,7 @@ fn subscribers_are_counted_while_they_are_here() {
     assert!(scrape.value("bifrost_connections_limit") >= 2.0);
     alice.leave();
     bob.leave();
-    let scrape = server.scrape_until("everybody has left", |scrape| {
+    let scrape = server.scrape_until("every connection has ended", |scrape| {
         scrape.value("bifrost_connections") == 0.0
     });
     for name in [
@@ -132,7 +137,7 @@ fn subscribers_are_counted_while_they_are_here() {
     );
 }
 
-/// Ends a connection with a close frame, to which the server answers.
+/// Ends a connection with a close frame, which the server answers.
 fn close_with(server: &Server, payload: &[u8]) {
     let mut raw = server.raw_subscriber(&["a"]);
     raw.send(CLOSE, payload);
@@ -142,11 +147,11 @@ fn close_with(server: &Server, payload: &[u8]) {
 
 #[test]
 fn closed_connections_are_counted_by_the_code_of_either_side() {
-    let server = Watched::start();
+    let server = ServerWithMetrics::start();
     close_with(&server, &close_payload(1000, "bye"));
     close_with(&server, &close_payload(1001, ""));
     close_with(&server, &close_payload(4999, ""));
-    close_with(&server, &close_payload(999, "")); // which nobody may send: 1002
+    close_with(&server, &close_payload(999, "")); // not allowed on the wire: 1002
     close_with(&server, b"");
     server.raw_subscriber(&["a"]).http.reset();
     drop(server.raw());
@@ -187,8 +192,8 @@ fn closed_connections_are_counted_by_the_code_of_either_side() {
 }
 
 #[test]
-fn who_shows_no_token_in_time_is_counted() {
-    let server = Watched::with(&[("BIFROST_AUTH_TIMEOUT", "400ms")]);
+fn authentication_timeouts_are_counted() {
+    let server = ServerWithMetrics::with(&[("BIFROST_AUTH_TIMEOUT", "400ms")]);
     server.raw().expect_close(4002);
     server.wait_connected(0);
     let scrape = server.scrape();
@@ -201,7 +206,7 @@ fn who_shows_no_token_in_time_is_counted() {
     assert_eq!(server.stats().info["stats"]["rejected_tokens"], 0);
 }
 
-/// Tokens that are not taken, and why.
+/// Tokens that are refused, and the reason under which they are counted.
 fn bad_tokens() -> Vec<(&'static str, String)> {
     let secret = token::SECRET.as_bytes();
     let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
@@ -230,8 +235,8 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn refused_tokens_are_counted_by_reason_and_the_sender_never_learns_it() {
-    let server = Watched::start();
+fn refused_tokens_are_counted_by_a_reason_that_the_client_is_not_told() {
+    let server = ServerWithMetrics::start();
     for (number, (reason, token)) in bad_tokens().into_iter().enumerate() {
         let before = server.scrape();
         let count =
@@ -264,15 +269,15 @@ fn refused_tokens_are_counted_by_reason_and_the_sender_never_learns_it() {
 }
 
 #[test]
-fn who_is_turned_away_is_counted_by_reason() {
-    let server = Watched::with(&[
+fn rejected_connections_are_counted_by_reason() {
+    let server = ServerWithMetrics::with(&[
         ("BIFROST_MAX_CONNECTIONS", "1"),
         ("BIFROST_ALLOWED_ORIGINS", "https://good.example"),
     ]);
     server.get("/subscribe").expect_error(426);
     let foreign = HANDSHAKE.replace("Host: x", "Host: x\r\nOrigin: https://evil.example");
     server.ask(foreign).expect_error(403);
-    server.scrape_until("both have left", |scrape| {
+    server.scrape_until("both connections have ended", |scrape| {
         scrape.value("bifrost_connections") == 0.0
     });
     let _alice = server.raw();
@@ -282,11 +287,11 @@ fn who_is_turned_away_is_counted_by_reason() {
         counts(&[("handshake", 1), ("origin", 1)])
     );
     assert_eq!(scrape.value("bifrost_connections_limit"), 1.0);
-    // Somebody without a token makes room; who has shown one does not.
+    // An unauthenticated WebSocket is evicted, an authenticated one is not.
     let mut bob = server.raw_subscriber(&["a"]);
     bob.expect_nothing();
     server.ask(HANDSHAKE).expect_error(503);
-    let scrape = server.scrape_until("the one who made room has left", |scrape| {
+    let scrape = server.scrape_until("the evicted connection has ended", |scrape| {
         scrape.value("bifrost_websockets") == 1.0
     });
     assert_eq!(
@@ -301,8 +306,8 @@ fn who_is_turned_away_is_counted_by_reason() {
 }
 
 #[test]
-fn too_many_of_one_address_are_counted_and_the_scraper_is_none_of_them() {
-    let server = Watched::with(&[("BIFROST_MAX_CONNECTIONS_PER_IP", "1")]);
+fn connections_over_the_limit_of_their_address_are_counted_without_the_scraper() {
+    let server = ServerWithMetrics::with(&[("BIFROST_MAX_CONNECTIONS_PER_IP", "1")]);
     let _alice = server.raw_subscriber(&["a"]);
     server.http().response().expect_error(503);
     let scrape = server.scrape();
@@ -317,8 +322,8 @@ fn too_many_of_one_address_are_counted_and_the_scraper_is_none_of_them() {
 }
 
 #[test]
-fn silent_and_slow_subscribers_are_counted_and_what_waits_for_them() {
-    let server = Watched::with(&[("BIFROST_PING_INTERVAL", "500ms")]);
+fn silent_and_slow_subscribers_and_their_queues_are_counted() {
+    let server = ServerWithMetrics::with(&[("BIFROST_PING_INTERVAL", "500ms")]);
     let _silent = server.raw_subscriber(&["b"]);
     let scrape = server.scrape_until("the silent one is cut", |scrape| {
         scrape.value("bifrost_silent_subscribers_cut_total") == 1.0
@@ -329,11 +334,12 @@ fn silent_and_slow_subscribers_are_counted_and_what_waits_for_them() {
         counts(&[("none", 1)])
     );
     assert_eq!(scrape.value("bifrost_queue_bytes"), 0.0);
-    let server = Watched::with(&[("BIFROST_WRITE_TIMEOUT", "2s")]);
+    let server = ServerWithMetrics::with(&[("BIFROST_WRITE_TIMEOUT", "2s")]);
     let _slow = server.narrow_subscriber(&["a"]);
     let message = format!(r#"{{"fill":"{}"}}"#, "x".repeat(64 * 1024));
-    let mut most = 0.0;
+    let (mut most, started) = (0.0, Instant::now());
     while server.broadcast("a", &message) > 0 {
+        assert!(started.elapsed() < DEADLINE, "the slow one is never cut");
         let scrape = server.scrape();
         most = scrape.value("bifrost_queue_bytes").max(most);
         assert!(most <= scrape.value("bifrost_queue_limit_bytes"));
@@ -347,8 +353,8 @@ fn silent_and_slow_subscribers_are_counted_and_what_waits_for_them() {
 }
 
 #[test]
-fn what_clients_say_is_counted() {
-    let server = Watched::start();
+fn client_messages_are_counted_by_event() {
+    let server = ServerWithMetrics::start();
     let mut alice = server.subscriber(&["a"]);
     for text in [r#"{"event":"hello"}"#, "nonsense", r#"{"event":"ping"}"#] {
         alice.send(text);
@@ -364,4 +370,57 @@ fn what_clients_say_is_counted() {
             ("ping", 1)
         ])
     );
+}
+
+/// Requests to a full server, and the status that each is answered with.
+fn requests_by_status() -> Vec<(&'static str, Vec<u8>)> {
+    let get = |target: &str, headers: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+    };
+    let broadcast = |headers: &str, body: &str| {
+        format!("POST /broadcast HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n{body}")
+    };
+    let bare = r#"{"channel":"a","message":{}}"#;
+    let length = format!("Content-Length: {}\r\n", bare.len());
+    let publisher = token::sign(r#"{"broadcast":["b"]}"#);
+    let forbidden = format!("{length}Authorization: Bearer {publisher}\r\n");
+    let requests = [
+        ("200", get("/healthz", "")),
+        ("400", "nonsense\r\n\r\n".into()),
+        ("401", broadcast(&length, bare)),
+        ("403", broadcast(&forbidden, bare)),
+        ("404", get("/nowhere", "")),
+        ("405", get("/broadcast", "")),
+        ("408", "GET /healthz HTTP/1.1\r\n".into()),
+        ("413", broadcast("Content-Length: 2000000\r\n", "")),
+        ("414", get(&format!("/{}", "x".repeat(9_000)), "")),
+        ("417", get("/healthz", "Expect: something-else\r\n")),
+        ("426", get("/subscribe", "")),
+        ("431", get("/healthz", &"Name: value\r\n".repeat(101))),
+        ("501", broadcast("Transfer-Encoding: gzip\r\n", "")),
+        ("503", get("/readyz", "")),
+        ("505", "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n".into()),
+    ];
+    requests
+        .map(|(status, request)| (status, request.into()))
+        .into()
+}
+
+#[test]
+fn every_status_is_counted_under_its_own_code() {
+    let server = ServerWithMetrics::with(&[
+        ("BIFROST_MAX_CONNECTIONS", "1"),
+        ("BIFROST_REQUEST_TIMEOUT", "400ms"),
+    ]);
+    let _alice = server.raw_subscriber(&["a"]);
+    let mut expected = vec![("101", 1)];
+    for (status, request) in requests_by_status() {
+        let response = server.ask(request);
+        assert_eq!(response.status.to_string(), status, "{}", response.text());
+        expected.push((status, 1));
+    }
+    let scrape = server.scrape();
+    let name = "bifrost_http_requests_total";
+    assert_eq!(scrape.counted(name), counts(&expected));
+    assert_eq!(scrape.labelled(name, "code", "other"), 0.0);
 }

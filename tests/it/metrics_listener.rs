@@ -1,4 +1,4 @@
-//! The listener where Prometheus asks: of its own, small, and nothing to hurt the server with.
+//! The metrics listener: separate, limited to a few connections, and no risk for the main one.
 
 use std::net::TcpListener;
 use std::thread;
@@ -9,10 +9,10 @@ use crate::support::http::Http;
 use crate::support::process::Launch;
 use crate::support::raw::{CLOSE, HANDSHAKE, RawSocket, close_payload};
 use crate::support::server::{Server, deliveries, post};
-use crate::support::watched::{ANYWHERE, Watched, read};
+use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics, read};
 use crate::support::{eventually, free_address, token};
 
-/// Places at the listener.
+/// Connections that the listener accepts at once.
 const PLACES: usize = 8;
 const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -25,12 +25,12 @@ fn metrics_are_off_unless_asked_for_and_never_on_the_main_port() {
         !lines.iter().any(|line| line.contains("metrics")),
         "{lines:?}"
     );
-    Watched::start().get("/metrics").expect_error(404);
+    ServerWithMetrics::start().get("/metrics").expect_error(404);
 }
 
 #[test]
-fn nothing_but_metrics_is_at_the_second_listener() {
-    let server = Watched::start();
+fn metrics_listener_serves_nothing_but_metrics() {
+    let server = ServerWithMetrics::start();
     let mut http = server.scraper();
     for path in [
         "/info.json",
@@ -63,8 +63,8 @@ fn nothing_but_metrics_is_at_the_second_listener() {
 }
 
 #[test]
-fn head_tells_the_length_and_nothing_more() {
-    let server = Watched::start();
+fn head_has_the_length_and_no_body() {
+    let server = ServerWithMetrics::start();
     let mut http = server.scraper();
     let head = http
         .send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -82,10 +82,10 @@ fn head_tells_the_length_and_nothing_more() {
 }
 
 #[test]
-fn pages_agree_with_themselves_under_a_stream_of_broadcasts() {
+fn numbers_on_a_page_are_consistent_during_broadcasts() {
     const PUBLISHERS: u64 = 3;
     const MESSAGES: u64 = 150;
-    let server = Watched::start();
+    let server = ServerWithMetrics::start();
     let _alice = server.subscriber(&["a"]);
     let publish = || {
         let mut http = server.http();
@@ -105,7 +105,7 @@ fn pages_agree_with_themselves_under_a_stream_of_broadcasts() {
             now.expect_grown_since(&before);
             let sent = now.labelled("bifrost_broadcasts_total", "result", "sent");
             let timed = now.value("bifrost_broadcast_duration_seconds_count");
-            // Between one number and the other, a page takes its time and so do broadcasts.
+            // Broadcasts go on while a page is written: a later number may be ahead of an earlier.
             assert!(sent <= (PUBLISHERS * MESSAGES) as f64 && timed >= sent - PUBLISHERS as f64);
             before = now;
         }
@@ -126,7 +126,7 @@ fn pages_agree_with_themselves_under_a_stream_of_broadcasts() {
 
 #[test]
 fn two_scrapers_at_once_are_both_answered() {
-    let server = Watched::start();
+    let server = ServerWithMetrics::start();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -140,11 +140,11 @@ fn two_scrapers_at_once_are_both_answered() {
 }
 
 #[test]
-fn scrapers_that_never_read_harm_nobody_and_make_room() {
-    let server = Watched::with(&[("BIFROST_WRITE_TIMEOUT", "400ms")]);
+fn scrapers_that_never_read_do_not_block_others() {
+    let server = ServerWithMetrics::with(&[("BIFROST_WRITE_TIMEOUT", "400ms")]);
     let mut alice = server.subscriber(&["a"]);
-    let requests = REQUEST.repeat(400); // over 3 MB of answers
-    let frozen: Vec<_> = (0..2 * PLACES)
+    let requests = REQUEST.repeat(400); // over 3 MB of responses
+    let unread: Vec<_> = (0..2 * PLACES)
         .map(|_| {
             let mut http = Http::over(RawSocket::narrow_stream(server.metrics));
             http.try_send(&requests);
@@ -163,18 +163,18 @@ fn scrapers_that_never_read_harm_nobody_and_make_room() {
             .flatten();
         response.map(|response| read(&response))
     });
-    drop(frozen);
+    drop(unread);
     server.get("/readyz").expect_json(200, r#"{"status":"ok"}"#);
 }
 
 #[test]
-fn flood_of_idle_scrapers_shuts_nobody_out() {
-    let server = Watched::start();
+fn flood_of_idle_scrapers_does_not_block_others() {
+    let server = ServerWithMetrics::start();
     let mut alice = server.subscriber(&["a"]);
     let flood: Vec<_> = (0..100).map(|_| server.scraper()).collect();
     assert_eq!(server.broadcast("a", "{}"), 1);
     alice.expect("{}");
-    // A newcomer may be asked to leave for the next one before it has said anything.
+    // A new connection may be evicted for the next one before it has sent its request.
     let scrape = eventually("a scrape is answered", || {
         let mut http = server.scraper();
         let response = http
@@ -190,8 +190,8 @@ fn flood_of_idle_scrapers_shuts_nobody_out() {
 }
 
 #[test]
-fn draining_is_watched_to_its_end() {
-    let mut server = Watched::with(&[
+fn metrics_are_served_until_draining_ends() {
+    let mut server = ServerWithMetrics::with(&[
         ("BIFROST_DRAIN_TIMEOUT", "60s"),
         ("BIFROST_WRITE_TIMEOUT", "60s"),
     ]);
@@ -212,11 +212,11 @@ fn draining_is_watched_to_its_end() {
 }
 
 #[test]
-fn inherited_main_socket_and_metrics_go_together() {
+fn inherited_main_socket_works_with_a_metrics_listener() {
     let socket = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
     let (name, value) = ANYWHERE;
     let launch = Launch::serve().env(name, value).hand_over(socket);
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     assert_eq!(server.broadcast("a", "{}"), 0);
     let scrape = server.scrape();
     assert_eq!(scrape.counted("bifrost_broadcasts_total")["sent"], 1);
@@ -224,30 +224,30 @@ fn inherited_main_socket_and_metrics_go_together() {
 }
 
 #[test]
-fn port_that_an_inherited_socket_makes_idle_is_free_for_metrics() {
+fn metrics_may_use_the_port_that_an_inherited_socket_replaces() {
     let socket = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
     let metrics = free_address();
     let launch = Launch::serve().env("PORT", metrics.port().to_string());
     let launch = launch.env(ANYWHERE.0, metrics.to_string());
-    Watched::over(launch.hand_over(socket).start()).scrape();
+    ServerWithMetrics::over(launch.hand_over(socket).start()).scrape();
 }
 
 #[test]
 fn address_may_be_ipv6_and_comes_from_a_flag_too() {
     let launch = Launch::serve().args(&["--metrics-addr", "127.0.0.1:0"]);
-    Watched::over(launch.start()).scrape();
+    ServerWithMetrics::over(launch.start()).scrape();
     if let Err(error) = TcpListener::bind("[::1]:0") {
         eprintln!("this machine has no IPv6, so that half is not tested: {error}");
         return;
     }
     let launch = Launch::serve().env(ANYWHERE.0, "[::1]:0");
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     assert!(server.metrics.is_ipv6());
     server.scrape();
 }
 
 #[test]
-fn address_that_is_none_stops_the_start() {
+fn invalid_address_stops_the_start() {
     let cure = "use an address and a port, such as 127.0.0.1:9464 or [::1]:9464";
     for value in [
         "9464",
@@ -270,14 +270,14 @@ fn address_that_is_none_stops_the_start() {
 }
 
 #[test]
-fn address_that_can_not_be_had_stops_the_start() {
+fn address_that_cannot_be_bound_stops_the_start() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
     let taken = holder.local_addr().expect("it has an address").to_string();
     let sentence = format!("can't listen on BIFROST_METRICS_ADDR {taken}");
     let outcome = Launch::serve().env(ANYWHERE.0, &taken).run();
     outcome.expect_refusal(1, &[&sentence, "in use"]);
     drop(holder);
-    // An address of nobody (RFC 5737): `check` sees that too.
+    // An address that no machine has (RFC 5737): `check` finds that too.
     let foreign = || Launch::serve().env(ANYWHERE.0, "192.0.2.7:9464");
     let sentence = "can't listen on BIFROST_METRICS_ADDR 192.0.2.7:9464";
     foreign().run().expect_refusal(1, &[sentence]);

@@ -1,38 +1,40 @@
-//! SIGHUP: settings are read again and put into force while everybody stays.
+//! SIGHUP: settings are read again and applied, and every connection stays open.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
 
 use jsonwebtoken::Algorithm;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
-use crate::support::eventually;
 use crate::support::http::Http;
-use crate::support::manager::Manager;
+use crate::support::notify_socket::NotifySocket;
 use crate::support::process::Launch;
 use crate::support::raw::HANDSHAKE;
-use crate::support::reloading::Reloading;
+use crate::support::reloadable_server::ReloadableServer;
 use crate::support::server::{deliveries, post};
 use crate::support::token::{self, SECRET, publish_claims, sign_with};
+use crate::support::{DEADLINE, eventually};
 
 const PING: u8 = 0x89;
 
-fn serve() -> Reloading {
-    Reloading::start(Launch::serve())
+fn serve() -> ReloadableServer {
+    ReloadableServer::start(Launch::serve())
 }
 
-/// A handshake that says which page it comes from, or whom a proxy forwards it for.
+/// A handshake with a header such as `Origin` or `X-Forwarded-For`.
 fn handshake(header: &str) -> String {
     HANDSHAKE.replacen("\r\n", &format!("\r\n{header}\r\n"), 1)
 }
 
 #[test]
-fn nothing_changed_is_said() {
+fn reload_without_a_change_is_logged() {
     let mut server = serve();
     for _ in 0..3 {
         assert_eq!(server.reload(), "reloaded, nothing changed");
@@ -45,7 +47,7 @@ fn nothing_changed_is_said() {
 }
 
 #[test]
-fn what_changed_is_said_in_one_line() {
+fn changed_settings_are_logged_in_one_line() {
     let mut server = serve();
     let line = server.reload_with(
         "BIFROST_QUEUE=2MiB\nBIFROST_ALLOWED_ORIGINS='https://a.example, https://b.example'\n\
@@ -72,7 +74,7 @@ fn flags_and_environment_still_win_over_dotenv() {
         Launch::serve()
             .env("BIFROST_QUEUE", "2MiB")
             .args(&["serve", "--max-body", "2MiB"]);
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     let dotenv = "BIFROST_QUEUE=3MiB\nBIFROST_MAX_BODY=3MiB\nBIFROST_DRAIN_TIMEOUT=3s\n";
     assert_eq!(
         server.reload_with(dotenv),
@@ -85,7 +87,7 @@ fn bad_settings_leave_the_old_ones_in_force() {
     let launch = Launch::serve()
         .without("JWT_SECRET")
         .dotenv(&format!("JWT_SECRET={SECRET}\n"));
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     let mut alice = server.subscriber(&["a"]);
     let mut keeper = server.http();
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
@@ -120,7 +122,7 @@ fn bad_settings_leave_the_old_ones_in_force() {
         (short.to_owned(), &["JWT_SECRET", "9 bytes", "at least 32"]),
         (String::new(), &["JWT_SECRET is missing"]),
     ] {
-        // What is good in it must not come into force either.
+        // The valid settings beside the invalid one must not be applied either.
         let line = server.reload_with(&format!(
             "BIFROST_MAX_BODY=5B\nBIFROST_ALLOWED_ORIGINS=https://a.example\n{dotenv}"
         ));
@@ -145,9 +147,9 @@ fn bad_settings_leave_the_old_ones_in_force() {
 }
 
 #[test]
-fn origins_change_for_those_who_come() {
+fn changed_origins_apply_to_new_connections() {
     let mut server = serve();
-    let status = |server: &Reloading, origin: &str| {
+    let status = |server: &ReloadableServer, origin: &str| {
         let mut http = server.http();
         http.send(handshake(&format!("Origin: {origin}")));
         http.response().status
@@ -162,9 +164,9 @@ fn origins_change_for_those_who_come() {
 }
 
 #[test]
-fn algorithm_changes_for_all() {
+fn changed_algorithm_applies_to_every_connection() {
     let mut server = serve();
-    let publish = |server: &Reloading, algorithm| {
+    let publish = |server: &ReloadableServer, algorithm| {
         let claims = publish_claims("a", "{}");
         let token = sign_with(algorithm, SECRET.as_bytes(), &claims);
         server.post_token(&token).status
@@ -178,9 +180,9 @@ fn algorithm_changes_for_all() {
 }
 
 #[test]
-fn log_level_changes_and_is_told_either_way() {
+fn log_level_change_is_logged_in_both_directions() {
     let mut server = serve();
-    let connected = |server: &Reloading| {
+    let connected = |server: &ReloadableServer| {
         server.get("/healthz");
         let lines = server.stderr.so_far();
         lines
@@ -197,7 +199,7 @@ fn log_level_changes_and_is_told_either_way() {
         server.reload_with("BIFROST_LOG=error"),
         "reloaded BIFROST_LOG=error"
     );
-    // What was to be told is on its way; whoever comes from here on is not told.
+    // Lines of before the change may still arrive; connections from here on log nothing.
     let before = server.reload_with("nonsense");
     assert!(before.starts_with("reload failed"), "{before}");
     let count = server.stderr.so_far().len();
@@ -210,7 +212,7 @@ fn log_level_changes_and_is_told_either_way() {
 }
 
 #[test]
-fn body_limit_changes_for_a_connection_that_is_open() {
+fn changed_body_limit_applies_to_open_connections() {
     let mut server = serve();
     let mut keeper = server.http();
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
@@ -223,7 +225,7 @@ fn body_limit_changes_for_a_connection_that_is_open() {
 }
 
 #[test]
-fn request_that_began_before_is_held_to_what_was_allowed_then() {
+fn request_under_way_keeps_its_body_limit() {
     let mut server = serve();
     let body = format!(r#"{{"token":"{}"}}"#, token::publisher("a", "{}"));
     let length = body.len();
@@ -231,7 +233,7 @@ fn request_that_began_before_is_held_to_what_was_allowed_then() {
     http.send(format!(
         "POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
     ));
-    assert_eq!(http.response().status, 100); // so it has begun
+    assert_eq!(http.response().status, 100); // so the server has read the head
     server.reload_with("BIFROST_MAX_BODY=20B");
     assert_eq!(deliveries(&http.send(&body).response()), 0);
     let again = post("/broadcast", "application/json", &body);
@@ -239,18 +241,18 @@ fn request_that_began_before_is_held_to_what_was_allowed_then() {
 }
 
 #[test]
-fn limits_of_connections_change() {
+fn changed_connection_limits_apply() {
     let mut server = serve();
     let mut alice = server.raw_subscriber(&["a"]);
     let mut bob = server.raw_subscriber(&["a"]);
-    let refused = |server: &Reloading, header: &str| {
+    let refused = |server: &ReloadableServer, header: &str| {
         let mut http = server.http();
         http.send(handshake(header));
         http.response().expect_error(503)
     };
     server.reload_with("BIFROST_MAX_CONNECTIONS=2");
     assert!(refused(&server, "X: y").contains("full"));
-    // Two are here, though nobody counted when they came.
+    // Two are open, although they came before there was a limit.
     server.reload_with("BIFROST_MAX_CONNECTIONS_PER_IP=2");
     let sentence = server.http().response().expect_error(503);
     assert!(
@@ -275,14 +277,14 @@ fn limits_of_connections_change() {
 }
 
 #[test]
-fn queue_changes_for_those_who_come() {
+fn changed_queue_limit_applies_to_new_subscribers() {
     let mut server = serve();
     let mut old = server.narrow_subscriber(&["a"]);
     let dotenv = "BIFROST_QUEUE=1KiB\nBIFROST_WRITE_TIMEOUT=1h\n";
     server.reload_with(dotenv);
     let _new = server.narrow_subscriber(&["b"]);
     let message = format!(r#"{{"x":"{}"}}"#, "x".repeat(60_000));
-    // Far more than kernel and queue of the new one take, and less than those of the old one.
+    // Far more than the kernel and the new queue hold, and less than the old queue holds.
     let sent = (0..40)
         .take_while(|_| server.broadcast("b", &message) == 1)
         .count();
@@ -296,15 +298,15 @@ fn queue_changes_for_those_who_come() {
 }
 
 #[test]
-fn ping_interval_changes_for_those_who_come_and_others_keep_theirs() {
+fn changed_ping_interval_applies_to_new_subscribers_only() {
     let launch = Launch::serve().dotenv("BIFROST_PING_INTERVAL=1h");
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     let mut old = server.raw_subscriber(&["a"]);
     let line = server.reload_with("BIFROST_PING_INTERVAL=50ms");
     assert_eq!(line, "reloaded BIFROST_PING_INTERVAL=50ms");
     let mut new = server.raw_subscriber(&["b"]);
     new.expect_frame(PING, "");
-    // It says nothing, so it is gone after two intervals of its own; the old one is not.
+    // The silent new one is cut after two of its own intervals; the old one stays.
     server.wait_connected(1);
     old.expect_nothing();
     assert_eq!(server.broadcast("a", "{}"), 1);
@@ -312,11 +314,11 @@ fn ping_interval_changes_for_those_who_come_and_others_keep_theirs() {
 }
 
 #[test]
-fn drain_limit_of_a_stop_is_the_newest() {
+fn shutdown_uses_the_newest_drain_timeout() {
     let launch = Launch::serve()
         .env("BIFROST_WRITE_TIMEOUT", "1h")
         .dotenv("BIFROST_DRAIN_TIMEOUT=1h");
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     let mut mute = server.raw_subscriber(&["a"]);
     server.reload_with("BIFROST_DRAIN_TIMEOUT=100ms");
     server.signal(Signal::TERM);
@@ -327,9 +329,9 @@ fn drain_limit_of_a_stop_is_the_newest() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said_every_time() {
+fn settings_that_need_a_restart_are_logged_on_every_reload() {
     let launch = Launch::serve().without("HOST").without("PORT");
-    let mut server = Reloading::start(launch.dotenv("HOST=127.0.0.1\nPORT=0\n"));
+    let mut server = ReloadableServer::start(launch.dotenv("HOST=127.0.0.1\nPORT=0\n"));
     let dotenv = "HOST=127.0.0.2\nPORT=1\nBIFROST_QUEUE=2MiB\n";
     let restart = "needs_restart=\"HOST=127.0.0.2 PORT=1\"";
     let line = server.reload_with(dotenv);
@@ -345,7 +347,7 @@ fn warnings_of_new_settings_are_logged() {
     let launch = Launch::serve()
         .without("JWT_SECRET")
         .dotenv(&format!("JWT_SECRET={SECRET}"));
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     server.reload_with("JWT_SECRET=0123456789abcdef0123456789abcdef");
     server.stderr.wait_for("a warning", |line| {
         line.contains("WARN short secret bytes=32").then_some(())
@@ -353,7 +355,7 @@ fn warnings_of_new_settings_are_logged() {
 }
 
 #[test]
-fn many_signals_in_a_row_are_fine() {
+fn newest_settings_apply_after_many_signals_in_a_row() {
     let server = serve();
     let mut alice = server.subscriber(&["a"]);
     for size in 1..200 {
@@ -372,7 +374,7 @@ fn many_signals_in_a_row_are_fine() {
 #[test]
 fn signal_while_draining_is_ignored() {
     let launch = Launch::serve().env("BIFROST_WRITE_TIMEOUT", "1h");
-    let mut server = Reloading::start(launch.env("BIFROST_DRAIN_TIMEOUT", "1h"));
+    let mut server = ReloadableServer::start(launch.env("BIFROST_DRAIN_TIMEOUT", "1h"));
     let mut keeper = server.raw_subscriber(&["a"]);
     server.signal(Signal::TERM);
     keeper.expect_close(1012);
@@ -388,9 +390,9 @@ fn signal_while_draining_is_ignored() {
 }
 
 #[test]
-fn manager_hears_of_each_reload_and_its_end() {
-    let (manager, launch) = Manager::on_path(Launch::serve());
-    let mut server = Reloading::start(launch);
+fn service_manager_is_notified_of_each_reload_and_its_end() {
+    let (manager, launch) = NotifySocket::on_path(Launch::serve());
+    let mut server = ReloadableServer::start(launch);
     manager.expect("READY=1");
     for dotenv in ["BIFROST_QUEUE=2MiB", "BIFROST_QUEUE=lots"] {
         server.reload_with(dotenv);
@@ -407,8 +409,8 @@ fn manager_hears_of_each_reload_and_its_end() {
 #[test]
 fn demo_keeps_its_secret_unless_one_is_given() {
     let launch = Launch::bare().env("PORT", "0").args(&["demo"]);
-    let mut server = Reloading::start(launch);
-    let token = |server: &Reloading| {
+    let mut server = ReloadableServer::start(launch);
+    let token = |server: &ReloadableServer| {
         let body: Value = server.get("/demo/token").json();
         body["token"].as_str().expect("a token").to_owned()
     };
@@ -424,14 +426,14 @@ fn demo_keeps_its_secret_unless_one_is_given() {
     let mut alice = server.connect();
     alice.authenticate(&token(&server));
     alice.expect_confirmed(&["demo"]);
-    server.wait_connected(1); // the others have left
+    server.wait_connected(1); // the others have disconnected
     assert_eq!(server.broadcast("demo", "{}"), 1);
 }
 
 #[test]
-fn listener_goes_with_its_terminal() {
+fn listen_command_ends_with_its_terminal() {
     let server = serve();
-    // Whoever runs the tests may have told them to ignore the signal, as nohup does.
+    // The tests may run with SIGHUP ignored, as under nohup, and the child would inherit that.
     let command = server.command(&["listen", "a"]);
     let mut listener = command.under(&["env", "--default-signal=HUP"]).spawn();
     server.wait_connected(1);
@@ -441,7 +443,7 @@ fn listener_goes_with_its_terminal() {
     assert_eq!(Http::over(stream).get("/healthz").status, 200);
 }
 
-/// A terminal of the test's own, and its name.
+/// A pseudoterminal for the test, and its name.
 fn terminal() -> (BufReader<File>, OsString) {
     let terminal =
         openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
@@ -452,18 +454,33 @@ fn terminal() -> (BufReader<File>, OsString) {
     (BufReader::new(File::from(terminal)), name)
 }
 
+/// Reads a terminal's output up to a line that contains `words`, and returns that.
 fn line_with(words: &str, screen: &mut BufReader<File>) -> String {
+    let deadline = Instant::now() + DEADLINE;
+    let mut line = Vec::new();
     loop {
-        let mut line = String::new();
-        screen.read_line(&mut line).expect("more on the screen");
-        if line.contains(words) {
-            return line;
+        if screen.buffer().is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).expect("a short time");
+            let mut descriptors = [PollFd::new(screen.get_ref(), PollFlags::IN)];
+            let ready = poll(&mut descriptors, Some(&timeout)).expect("poll the terminal");
+            assert_eq!(ready, 1, "no line with {words}");
+        }
+        let mut byte = [0];
+        screen.read_exact(&mut byte).expect("more output");
+        line.extend(byte);
+        if byte == *b"\n" {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            if text.contains(words) {
+                return text;
+            }
+            line.clear();
         }
     }
 }
 
 #[test]
-fn server_goes_with_the_terminal_in_whose_foreground_it_was_started() {
+fn foreground_server_ends_with_its_terminal() {
     for output in ["2>\"$TERMINAL\"", "2>log"] {
         let (mut screen, name) = terminal();
         let script = format!(
@@ -487,7 +504,7 @@ fn server_goes_with_the_terminal_in_whose_foreground_it_was_started() {
 }
 
 #[test]
-fn server_without_a_terminal_reloads_even_where_its_output_has_gone() {
+fn server_without_a_terminal_reloads_after_its_output_is_closed() {
     let (mut screen, name) = terminal();
     let launch = Launch::serve().env("TERMINAL", name);
     let server = launch

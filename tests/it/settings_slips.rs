@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 
 use crate::support::process::Launch;
-use crate::support::reloading::Reloading;
+use crate::support::reloadable_server::ReloadableServer;
 use crate::support::server::deliveries;
 use crate::support::token::{SECRET, publish_claims, sign_with};
 
@@ -12,9 +12,9 @@ const OTHER: &str = "another-secret-that-has-more-than-32-bytes";
 #[test]
 fn what_looks_like_a_setting_and_is_none_is_told() {
     let launch = Launch::serve().env("BIFROST_ALLOWED_ORIGIN", "https://a.test");
-    let mut server = Reloading::start(launch);
+    let mut server = ReloadableServer::start(launch);
     let told = |name: &str| format!("WARN {name} is set, but is no setting");
-    let wait = |server: &Reloading, name: &str| {
+    let wait = |server: &ReloadableServer, name: &str| {
         server
             .stderr
             .wait_for("a warning", |line| line.contains(&told(name)).then_some(()));

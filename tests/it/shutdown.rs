@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: everybody gets what waits for them, is told, and the process ends well.
+//! SIGTERM and SIGINT: queued messages are delivered, subscribers get a close frame, and the process
+//! ends with status 0.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,14 @@ use crate::support::token;
 
 const RESTART: &str = "Service restart";
 
-/// Time limits that a test must not wait for.
+/// Timeouts longer than any test: a test that waits for one fails.
 const PATIENT: [(&str, &str); 2] = [
     ("BIFROST_WRITE_TIMEOUT", "60s"),
     ("BIFROST_DRAIN_TIMEOUT", "60s"),
 ];
 
-/// A patient server on its way out, and the subscriber that keeps it from going: it was told, and
-/// does not answer.
+/// Starts draining, and returns the subscriber that keeps the server from ending: it has received
+/// the close frame, and does not answer.
 fn draining(server: &Server) -> RawSocket {
     let mut keeper = server.raw_subscriber(&["a"]);
     server.signal(Signal::TERM);
@@ -32,7 +33,7 @@ fn answer(mut told: RawSocket) {
 }
 
 #[test]
-fn server_without_anybody_ends_at_once() {
+fn server_without_connections_ends_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::with(&PATIENT);
         server.signal(signal);
@@ -41,7 +42,7 @@ fn server_without_anybody_ends_at_once() {
 }
 
 #[test]
-fn subscribers_are_told_and_the_process_ends_with_status_0() {
+fn subscribers_get_1012_and_the_process_ends_with_status_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::with(&PATIENT);
         let mut alice = server.subscriber(&["a"]);
@@ -73,10 +74,10 @@ fn what_is_queued_is_delivered_before_the_close() {
 }
 
 #[test]
-fn second_sigterm_takes_nothing_away() {
+fn second_sigterm_does_not_shorten_draining() {
     let mut server = Server::with(&PATIENT);
     let mut told = draining(&server);
-    // As a wrapper does that passes on what the whole process group has had already.
+    // A wrapper may pass on a signal that the whole process group has already received.
     server.signal(Signal::TERM);
     told.http.expect_silence(Duration::from_millis(300));
     answer(told);
@@ -84,7 +85,7 @@ fn second_sigterm_takes_nothing_away() {
 }
 
 #[test]
-fn impatient_ctrl_c_ends_it_at_once() {
+fn repeated_ctrl_c_ends_the_process_at_once() {
     let mut server = Server::with(&PATIENT);
     let _mute = server.raw_subscriber(&["a"]);
     let first = Instant::now();
@@ -93,12 +94,12 @@ fn impatient_ctrl_c_ends_it_at_once() {
         server.ended()
     });
     assert_eq!(status.code(), Some(130));
-    // The second within half a second was the same wish.
+    // A second signal within 500 ms counts as the same one.
     assert!(first.elapsed() >= Duration::from_millis(500));
 }
 
 #[test]
-fn peer_that_never_answers_is_left_behind_after_the_drain_limit() {
+fn process_ends_at_the_drain_timeout_with_a_peer_that_never_answers() {
     let mut server = Server::with(&[
         ("BIFROST_WRITE_TIMEOUT", "60s"),
         ("BIFROST_DRAIN_TIMEOUT", "400ms"),
@@ -124,7 +125,7 @@ fn peer_that_never_answers_is_cut_after_the_write_limit() {
 }
 
 #[test]
-fn peer_that_never_reads_does_not_hold_the_process() {
+fn peer_that_never_reads_does_not_keep_the_process_running() {
     let mut server = Server::with(&[
         ("BIFROST_QUEUE", "64MiB"),
         ("BIFROST_WRITE_TIMEOUT", "60s"),
@@ -140,7 +141,7 @@ fn peer_that_never_reads_does_not_hold_the_process() {
 }
 
 #[test]
-fn idle_http_connections_do_not_hold_the_process() {
+fn idle_http_connections_do_not_keep_the_process_running() {
     let mut server = Server::with(&[PATIENT[0], PATIENT[1], ("BIFROST_REQUEST_TIMEOUT", "60s")]);
     let mut idle = server.http();
     idle.get("/healthz");
@@ -231,7 +232,7 @@ fn request_under_way_is_answered() {
 }
 
 #[test]
-fn close_that_crosses_the_shutdown_is_fine() {
+fn process_ends_when_a_client_closes_at_the_same_time() {
     let mut server = Server::with(&PATIENT);
     let mut raw = server.raw_subscriber(&["a"]);
     server.signal(Signal::TERM);

@@ -1,4 +1,4 @@
-//! What a subscriber says, what it hears: tokens, confirmations, limits, events.
+//! What a subscriber sends and receives: tokens, confirmations, limits, events.
 
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
@@ -131,7 +131,7 @@ fn no_broadcast_comes_before_the_confirmation() {
 }
 
 #[test]
-fn no_channels_are_a_good_token() {
+fn token_without_channels_is_valid() {
     let server = Server::with(&[("BIFROST_AUTH_TIMEOUT", "1s")]);
     let mut raw = server.raw();
     raw.authenticate(&sign(r#"{"channels":[]}"#));
@@ -198,7 +198,7 @@ fn refused_tokens_close_with_4001() {
 }
 
 #[test]
-fn data_that_is_no_string_closes_with_4001() {
+fn data_that_is_not_a_string_closes_with_4001() {
     let server = Server::start();
     for data in ["5", "null", "{}", "[]", "true", r#"["x"]"#] {
         expect_not_authorized(
@@ -210,7 +210,7 @@ fn data_that_is_no_string_closes_with_4001() {
 }
 
 #[test]
-fn channels_that_are_no_array_of_strings_close_with_4001() {
+fn channels_that_are_not_an_array_of_strings_close_with_4001() {
     let server = Server::start();
     for claims in [
         "{}",
@@ -233,7 +233,7 @@ fn channels_that_are_no_array_of_strings_close_with_4001() {
 }
 
 #[test]
-fn token_over_128_deep_is_refused() {
+fn token_nested_over_128_deep_is_refused() {
     let server = Server::start();
     let claims = |depth: usize| {
         format!(
@@ -270,7 +270,7 @@ fn nothing_of_a_refused_token_is_subscribed() {
 }
 
 #[test]
-fn refused_token_ends_a_connection_that_was_good_before() {
+fn refused_token_closes_an_authenticated_connection() {
     let server = Server::start();
     let mut alice = server.subscriber(&["a"]);
     alice.authenticate("forged");
@@ -303,7 +303,7 @@ fn limit_of_128_counts_channels_over_all_tokens() {
     let mut raw = server.raw();
     raw.authenticate(&token::subscriber(&names("c", 100)));
     (0..100).for_each(|_| drop(raw.next()));
-    // 28 new ones beside 100 that are held already.
+    // 28 new channels beside 100 that are subscribed already.
     raw.authenticate(&token::subscriber(&names("c", 128)));
     (0..128).for_each(|_| drop(raw.next()));
     raw.expect_nothing();
@@ -399,7 +399,7 @@ fn expect_error_event(raw: &mut RawSocket) {
 }
 
 #[test]
-fn text_that_is_no_event_is_an_error_and_the_connection_stays() {
+fn malformed_event_is_answered_with_an_error_and_the_connection_stays_open() {
     let server = Server::start();
     let mut fresh = server.raw();
     let mut subscribed = server.raw_subscriber(&["a"]);
@@ -432,7 +432,7 @@ fn text_that_is_no_event_is_an_error_and_the_connection_stays() {
 }
 
 #[test]
-fn expiry_is_checked_when_the_token_is_shown() {
+fn expiry_is_checked_only_when_the_token_arrives() {
     let server = Server::start();
     let shown = within_one_second(|second| {
         let mut alice = server.connect();

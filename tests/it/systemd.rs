@@ -1,5 +1,4 @@
-//! What a service manager gives the server and hears from it: readiness, counts, the watchdog,
-//! a socket that outlives the process, and the units that ask for all this.
+//! The server under systemd: readiness, status, watchdog, socket activation, and the unit files.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
@@ -14,20 +13,20 @@ use rustix::process::Signal;
 
 use crate::support::eventually;
 use crate::support::http::Http;
-use crate::support::manager::Manager;
+use crate::support::notify_socket::NotifySocket;
 use crate::support::process::Launch;
 use crate::support::server::{deliveries, post};
 use crate::support::token;
 
-/// Short enough that a test sees several feedings; the server asks itself at half of it.
+/// Short enough for a test to see several notifications; the server sends one every half of it.
 const WATCHDOG_USEC: &str = "1000000";
 const FED: &str = "WATCHDOG=1";
-/// An open connection that says nothing for so long may be closed by a server that stops.
+/// How long a connection must be idle before a stopping server may close it.
 const GRACE: Duration = Duration::from_millis(900);
 
 #[test]
-fn ready_is_said_when_a_request_is_answered() {
-    for listen in [Manager::on_path, Manager::on_abstract_name] {
+fn ready_is_sent_once_a_request_is_answered() {
+    for listen in [NotifySocket::on_path, NotifySocket::on_abstract_name] {
         let (manager, launch) = listen(Launch::serve());
         let server = launch.start();
         manager.expect("READY=1");
@@ -39,7 +38,7 @@ fn ready_is_said_when_a_request_is_answered() {
 
 #[test]
 fn status_follows_the_counts() {
-    let (manager, launch) = Manager::on_path(Launch::serve());
+    let (manager, launch) = NotifySocket::on_path(Launch::serve());
     let server = launch.start();
     manager.expect("STATUS=connected: 0, channels: 0, deliveries: 0");
     let mut alice = server.subscriber(&["a", "b"]);
@@ -52,10 +51,10 @@ fn status_follows_the_counts() {
 }
 
 #[test]
-fn stopping_is_said_with_the_time_it_may_take() {
+fn stopping_is_sent_with_the_time_it_may_take() {
     for signal in [Signal::TERM, Signal::INT] {
         let launch = Launch::serve().env("BIFROST_DRAIN_TIMEOUT", "60s");
-        let (manager, launch) = Manager::on_path(launch);
+        let (manager, launch) = NotifySocket::on_path(launch);
         let mut server = launch.start();
         server.signal(signal);
         assert_eq!(server.wait().code(), Some(0));
@@ -66,18 +65,19 @@ fn stopping_is_said_with_the_time_it_may_take() {
 }
 
 #[test]
-fn watchdog_is_fed_again_and_again() {
-    let (manager, launch) = Manager::on_path(Launch::serve().env("WATCHDOG_USEC", WATCHDOG_USEC));
+fn watchdog_is_notified_repeatedly() {
+    let (manager, launch) =
+        NotifySocket::on_path(Launch::serve().env("WATCHDOG_USEC", WATCHDOG_USEC));
     let _server = launch.start();
     (0..4).for_each(|_| manager.expect(FED));
 }
 
 #[test]
-fn watchdog_of_another_process_is_not_fed() {
+fn watchdog_of_another_process_is_not_notified() {
     let launch = Launch::serve()
         .env("WATCHDOG_USEC", "1000")
         .env("WATCHDOG_PID", "1");
-    let (manager, launch) = Manager::on_path(launch);
+    let (manager, launch) = NotifySocket::on_path(launch);
     let mut server = launch.start();
     let _alice = server.subscriber(&["a"]);
     manager.expect("STATUS=connected: 1, channels: 1, deliveries: 0");
@@ -87,16 +87,16 @@ fn watchdog_of_another_process_is_not_fed() {
 }
 
 #[test]
-fn watchdog_starves_while_the_port_does_not_answer() {
+fn watchdog_is_not_notified_while_the_port_does_not_answer() {
     let launch = Launch::serve()
         .env("WATCHDOG_USEC", WATCHDOG_USEC)
         .env("BIFROST_REQUEST_TIMEOUT", "1h")
         .descriptors(20);
-    let (manager, launch) = Manager::on_path(launch);
+    let (manager, launch) = NotifySocket::on_path(launch);
     let server = launch.start();
     manager.expect(FED);
-    // More than there are descriptors for, so that nobody is accepted any more.
-    let crowd: Vec<_> = (0..50).map(|_| server.http()).collect();
+    // More connections than file descriptors, so that the server cannot accept any more.
+    let clients: Vec<_> = (0..50).map(|_| server.http()).collect();
     let mut silences = 0;
     let mut wait_for_silences = |count: usize| {
         server.stderr.wait_for("watchdog not fed", |line| {
@@ -109,12 +109,12 @@ fn watchdog_starves_while_the_port_does_not_answer() {
     manager.rest();
     wait_for_silences(3); // the first, and two more
     assert!(!manager.rest().contains(&FED.to_owned()));
-    drop(crowd);
+    drop(clients);
     manager.expect(FED);
 }
 
 #[test]
-fn manager_that_is_not_there_does_not_stop_the_server() {
+fn missing_notify_socket_does_not_stop_the_server() {
     for socket in ["/nowhere/notify", "@bifrost-it-nobody", "notify"] {
         let launch = Launch::serve()
             .env("NOTIFY_SOCKET", socket)
@@ -129,7 +129,7 @@ fn manager_that_is_not_there_does_not_stop_the_server() {
     }
 }
 
-/// A socket as systemd would bind it, and where it listens.
+/// A listening socket as systemd would bind it, and its address.
 fn socket() -> (TcpListener, SocketAddr) {
     let socket = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
     let address = socket.local_addr().expect("it has an address");
@@ -157,7 +157,7 @@ fn inherited_socket_is_served_and_host_and_port_are_not_bound() {
 }
 
 #[test]
-fn inherited_socket_gets_the_options_of_our_own() {
+fn inherited_socket_gets_the_options_of_a_bound_one() {
     let (socket, _) = socket();
     let _server = serve_on(&socket).start();
     assert_eq!(sockopt::tcp_nodelay(&socket), Ok(true));
@@ -169,7 +169,7 @@ fn inherited_socket_gets_the_options_of_our_own() {
 }
 
 #[test]
-fn what_is_not_one_listening_port_is_refused() {
+fn anything_but_one_listening_socket_is_refused() {
     let refused = |launch: Launch, words: &[&str]| launch.run().expect_refusal(1, words);
     let (listening, _) = socket();
     refused(
@@ -193,7 +193,7 @@ fn what_is_not_one_listening_port_is_refused() {
 }
 
 #[test]
-fn socket_for_another_process_is_left_alone() {
+fn inherited_socket_of_another_process_is_ignored() {
     let server = Launch::serve()
         .env("LISTEN_FDS", "1")
         .env("LISTEN_PID", "1")
@@ -202,7 +202,7 @@ fn socket_for_another_process_is_left_alone() {
 }
 
 #[test]
-fn who_connects_between_two_processes_waits_for_the_next() {
+fn connection_between_two_processes_is_served_by_the_next() {
     let (socket, address) = socket();
     let mut first = serve_on(&socket).start();
     let mut alice = first.subscriber(&["a"]);
@@ -221,7 +221,7 @@ fn who_connects_between_two_processes_waits_for_the_next() {
 }
 
 #[test]
-fn who_connects_while_the_process_drains_waits_for_the_next() {
+fn connection_during_draining_is_served_by_the_next_process() {
     let (socket, address) = socket();
     let patient = |launch: Launch| launch.env("BIFROST_WRITE_TIMEOUT", "60s");
     let mut first = patient(serve_on(&socket).env("BIFROST_DRAIN_TIMEOUT", "60s")).start();
@@ -237,16 +237,16 @@ fn who_connects_while_the_process_drains_waits_for_the_next() {
     early.response().expect_json(200, r#"{"status":"ok"}"#);
 }
 
-/// Broadcasts that go on until they are told to stop, and what came of them.
-struct Stream {
+/// A thread that broadcasts until it is told to end, and counts the answers.
+struct BroadcastLoop {
     answered: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
     publisher: JoinHandle<()>,
 }
 
-impl Stream {
-    /// Runs `publish`, which panics when a broadcast fails, again and again.
-    fn of(mut publish: impl FnMut() + Send + 'static) -> Stream {
+impl BroadcastLoop {
+    /// Calls `publish`, which panics when a broadcast fails, in a loop until `end`.
+    fn of(mut publish: impl FnMut() + Send + 'static) -> BroadcastLoop {
         let (answered, is_over) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),
@@ -258,17 +258,17 @@ impl Stream {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Stream {
+        BroadcastLoop {
             answered,
             is_over,
             publisher,
         }
     }
 
-    /// Waits until so many more have been answered.
+    /// Waits until `count` more broadcasts have been answered.
     fn go_on_for(&self, count: u64) {
         let goal = self.answered.load(Ordering::Relaxed) + count;
-        eventually("the stream goes on", || {
+        eventually("the broadcasts go on", || {
             let is_broken = self.publisher.is_finished();
             (is_broken || self.answered.load(Ordering::Relaxed) >= goal).then_some(())
         });
@@ -280,8 +280,8 @@ impl Stream {
     }
 }
 
-/// A request on an open connection, and its answer. `None` if the server hung up, which it may
-/// where the client had said nothing for long.
+/// Sends a request on an open connection; returns whether its response announces a close. `None` if
+/// the server closed the connection, which it may only after it was idle for longer than `GRACE`.
 fn ask(http: &mut Http, since: Instant, request: &[u8]) -> Option<bool> {
     let went = http.try_send(request);
     let was_idle = since.elapsed() > GRACE;
@@ -291,39 +291,41 @@ fn ask(http: &mut Http, since: Instant, request: &[u8]) -> Option<bool> {
             Some(response.lists("connection", "close"))
         }
         None => {
-            assert!(was_idle, "the server hung up on a request");
+            assert!(
+                was_idle,
+                "the server closed the connection during a request"
+            );
             None
         }
     }
 }
 
-/// A broadcast on a connection of its own.
+/// Makes a function that broadcasts on a new connection each time.
 fn publish_on_new_connections(address: SocketAddr, request: Vec<u8>) -> impl FnMut() + Send {
     move || {
         let is_answered = || {
             let since = Instant::now();
             ask(&mut Http::connect(address), since, &request)
         };
-        while is_answered().is_none() {}
+        eventually("a broadcast is answered", is_answered);
     }
 }
 
-/// A broadcast on a connection that stays open until the server announces that it closes it, or
-/// has closed it between two requests.
+/// Makes a function that broadcasts on one connection, until the server announces that it closes
+/// it, or has closed it between two requests.
 fn publish_on_one_connection(address: SocketAddr, request: Vec<u8>) -> impl FnMut() + Send {
     let mut open: Option<(Http, Instant)> = None;
     move || {
-        loop {
+        eventually("a broadcast is answered", || {
             let now = Instant::now();
             let (mut http, since) = open.take().unwrap_or_else(|| (Http::connect(address), now));
             if http.is_closed_within(Duration::from_millis(1)) {
-                continue;
+                return None;
             }
-            if let Some(is_last) = ask(&mut http, since, &request) {
-                open = (!is_last).then(|| (http, Instant::now()));
-                return;
-            }
-        }
+            let is_last = ask(&mut http, since, &request)?;
+            open = (!is_last).then(|| (http, Instant::now()));
+            Some(())
+        });
     }
 }
 
@@ -335,11 +337,11 @@ fn no_broadcast_fails_over_restarts() {
     let request = post("/broadcast", "application/json", body);
     let mut streams = Vec::new();
     for _ in 0..3 {
-        streams.push(Stream::of(publish_on_new_connections(
+        streams.push(BroadcastLoop::of(publish_on_new_connections(
             address,
             request.clone(),
         )));
-        streams.push(Stream::of(publish_on_one_connection(
+        streams.push(BroadcastLoop::of(publish_on_one_connection(
             address,
             request.clone(),
         )));
@@ -353,7 +355,7 @@ fn no_broadcast_fails_over_restarts() {
         server = serve_on(&socket).start();
         streams.iter().for_each(|stream| stream.go_on_for(30));
     }
-    streams.into_iter().for_each(Stream::end);
+    streams.into_iter().for_each(BroadcastLoop::end);
 }
 
 fn unit(arguments: &[&str]) -> String {

@@ -1,142 +1,163 @@
-//! Scenes of the line in front of a channel: one way at a time, everybody told their count.
+//! Scenarios of the batcher of a channel: one batch goes out at a time, and every sender gets the
+//! delivery count of its own batch.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
+use bifrost_model::hub::Message;
 use bifrost_model::hub::batch::Batcher;
 use bifrost_model::net::sync::{AtomicUsize, Mutex, Ordering};
 
-/// What goes together has at most so many bytes.
+/// Most bytes of payload in a batch of several messages.
 const MAX_BATCH: usize = 64 * 1024;
-/// Two frames of this size don't fit into one batch.
+/// Size of a payload of which two don't fit into a batch.
 const LARGE: usize = 40 * 1024;
 
-/// A line, and the ways that went out through it.
+/// A batcher, and the batches that it sent.
 #[derive(Default)]
-struct Street {
-    line: Batcher,
-    on_the_way: AtomicUsize,
-    ways: Mutex<Vec<Bytes>>,
+struct Recorder {
+    batcher: Batcher,
+    in_flight: AtomicUsize,
+    batches: Mutex<Vec<Vec<u8>>>,
 }
 
-impl Street {
-    /// Sends a frame; the count that is told is the way's number, so no two are alike.
-    fn send(&self, frame: &Bytes) -> usize {
-        self.line.send(frame, |frames| {
+impl Recorder {
+    /// Sends a payload; the count that it returns is the number of the batch, so that each differs.
+    fn send(&self, payload: &Bytes) -> usize {
+        self.batcher.send(message(payload), |messages| {
             assert_eq!(
-                self.on_the_way.fetch_add(1, Ordering::SeqCst),
+                self.in_flight.fetch_add(1, Ordering::SeqCst),
                 0,
-                "two at a time"
+                "two batches at a time"
             );
-            assert!(frames.len() <= MAX_BATCH, "too many together");
-            let mut ways = self.ways.lock();
-            ways.push(frames.clone());
-            let count = ways.len();
-            drop(ways);
-            self.on_the_way.fetch_sub(1, Ordering::SeqCst);
+            let payloads: Vec<_> = messages.iter().map(|one| &one.payload[..]).collect();
+            let batch = payloads.concat();
+            assert!(batch.len() <= MAX_BATCH, "a batch over the limit");
+            let mut batches = self.batches.lock();
+            batches.push(batch);
+            let count = batches.len();
+            drop(batches);
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
             count
         })
     }
 
-    /// Sends frames one after the other, and looks at what became of each.
-    fn send_all(&self, frames: &[Bytes]) {
-        for frame in frames {
-            let way = self.send(frame);
-            let ways = self.ways.lock();
-            let sent = &ways[way - 1];
-            assert!(holds(sent, frame), "the count is of another way");
+    /// Sends payloads one after the other, and checks the batch of each.
+    fn send_all(&self, payloads: &[Bytes]) {
+        for payload in payloads {
+            let number = self.send(payload);
+            let batches = self.batches.lock();
+            let batch = &batches[number - 1];
+            assert!(contains(batch, payload), "the count of another batch");
         }
     }
 
-    /// Every frame went out once, and each sender's in their order.
+    /// Asserts that every payload went out once, those of each sender in order.
     fn assert_sent(&self, senders: &[Vec<Bytes>]) {
-        let sent = self.ways.lock().concat();
+        let sent = self.batches.lock().concat();
         let mut by_sender: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
         for byte in sent {
             by_sender.entry(byte & 0xf0).or_default().push(byte);
         }
         let expected = senders
             .iter()
-            .map(|frames| (frames[0][0] & 0xf0, frames.concat()));
+            .map(|payloads| (payloads[0][0] & 0xf0, payloads.concat()));
         assert_eq!(by_sender, expected.collect());
     }
 }
 
-fn holds(way: &[u8], frame: &[u8]) -> bool {
-    way.windows(frame.len()).any(|window| window == frame)
+fn message(payload: &Bytes) -> Message {
+    Message {
+        offset: 0,
+        channel: "x".into(),
+        payload: payload.clone(),
+    }
 }
 
-/// Frames of one sender: the byte tells whose they are, and which.
-fn frames(sender: u8, count: u8, size: usize) -> Vec<Bytes> {
-    let frame = |number| Bytes::from(vec![sender << 4 | number; size]);
-    (0..count).map(frame).collect()
+fn contains(batch: &[u8], payload: &[u8]) -> bool {
+    batch.windows(payload.len()).any(|window| window == payload)
 }
 
-/// All senders send at once, one of them from this thread.
-fn meet(senders: Vec<Vec<Bytes>>) {
-    let street = Arc::new(Street::default());
+/// Payloads of one sender: each repeats a byte of its sender and number.
+fn payloads(sender: u8, count: u8, size: usize) -> Vec<Bytes> {
+    let payload = |number| Bytes::from(vec![sender << 4 | number; size]);
+    (0..count).map(payload).collect()
+}
+
+/// All senders send concurrently, one of them from this thread.
+fn send_concurrently(senders: Vec<Vec<Bytes>>) {
+    let recorder = Arc::new(Recorder::default());
     let (first, others) = senders.split_first().unwrap();
     let threads: Vec<_> = others
         .iter()
-        .map(|frames| {
-            let (street, frames) = (street.clone(), frames.clone());
-            thread::spawn(move || street.send_all(&frames))
+        .map(|payloads| {
+            let (recorder, payloads) = (recorder.clone(), payloads.clone());
+            thread::spawn(move || recorder.send_all(&payloads))
         })
         .collect();
-    street.send_all(first);
+    recorder.send_all(first);
     for thread in threads {
         thread.join().unwrap();
     }
-    street.assert_sent(&senders);
+    recorder.assert_sent(&senders);
 }
 
 #[test]
-fn two_that_meet_both_go_and_know_their_count() {
+fn two_concurrent_senders_both_send_and_get_their_counts() {
     explore(Preemptions::Any, || {
-        meet(vec![frames(1, 1, 1), frames(2, 1, 1)]);
+        send_concurrently(vec![payloads(1, 1, 1), payloads(2, 1, 1)]);
     });
 }
 
 #[test]
-fn who_meets_the_way_taken_leads_or_follows() {
+fn sender_during_a_batch_leads_or_follows_the_next() {
     explore(Preemptions::UpTo(3), || {
-        meet(vec![frames(1, 1, 1), frames(2, 1, 1), frames(3, 1, 1)]);
+        send_concurrently(vec![
+            payloads(1, 1, 1),
+            payloads(2, 1, 1),
+            payloads(3, 1, 1),
+        ]);
     });
 }
 
 #[test]
-fn senders_keep_their_own_order() {
+fn messages_of_a_sender_keep_their_order() {
     explore(Preemptions::UpTo(4), || {
-        meet(vec![frames(1, 2, 1), frames(2, 2, 1)]);
+        send_concurrently(vec![payloads(1, 2, 1), payloads(2, 2, 1)]);
     });
 }
 
 #[test]
-fn a_batch_without_room_is_waited_for() {
+fn message_that_does_not_fit_waits_for_the_next_batch() {
     explore(Preemptions::UpTo(2), || {
-        let large = |sender| frames(sender, 1, LARGE);
-        meet(vec![large(1), large(2), large(3)]);
+        let large = |sender| payloads(sender, 1, LARGE);
+        send_concurrently(vec![large(1), large(2), large(3)]);
     });
 }
 
+/// Whether some interleaving had a waiting batch: without one the test below checks nothing.
+static SAW_WAITING_BATCH: AtomicBool = AtomicBool::new(false);
+
 #[test]
-fn who_waits_is_not_overtaken() {
+fn waiting_batch_is_not_overtaken() {
     explore(Preemptions::UpTo(3), || {
-        let street = Arc::new(Street::default());
+        let recorder = Arc::new(Recorder::default());
         let senders = [1, 2].map(|sender| {
-            let street = street.clone();
-            thread::spawn(move || street.send_all(&frames(sender, 1, 1)))
+            let recorder = recorder.clone();
+            thread::spawn(move || recorder.send_all(&payloads(sender, 1, 1)))
         });
-        // Its description is the only window that a line has.
-        let description = format!("{:?}", street.line);
-        let somebody_waits = description.contains("Batch");
-        let way = street.send(&frames(3, 1, 1)[0]);
-        if somebody_waits {
-            let sent = street.ways.lock()[..way].concat();
+        // Only the `Debug` output of a batcher shows whether a batch waits.
+        let description = format!("{:?}", recorder.batcher);
+        let is_waiting = description.contains("Some(Batch");
+        let number = recorder.send(&payloads(3, 1, 1)[0]);
+        if is_waiting {
+            SAW_WAITING_BATCH.store(true, Ordering::SeqCst);
+            let sent = recorder.batches.lock()[..number].concat();
             assert_eq!(sent.last(), Some(&0x30));
             assert_eq!(sent.len(), 3, "overtook: {sent:x?}, {description}");
         }
@@ -144,39 +165,48 @@ fn who_waits_is_not_overtaken() {
             sender.join().unwrap();
         }
     });
+    assert!(SAW_WAITING_BATCH.load(Ordering::SeqCst), "no batch waited");
 }
 
-/// One of the senders panics on the way, and takes with it whoever follows.
+/// One of the senders panics while it sends; the messages that follow it in the batch fail too.
 fn panic_beside(others: &[u8]) {
-    let street = Arc::new(Street::default());
+    let recorder = Arc::new(Recorder::default());
     let threads: Vec<_> = others
         .iter()
         .map(|sender| {
-            let (street, frame) = (street.clone(), frames(*sender, 1, 1).remove(0));
-            thread::spawn(move || (frame.clone(), street.send(&frame)))
+            let (recorder, payload) = (recorder.clone(), payloads(*sender, 1, 1).remove(0));
+            thread::spawn(move || (payload.clone(), recorder.send(&payload)))
         })
         .collect();
     let failing = || {
-        street.line.send(&Bytes::from_static(b"x"), |_| {
-            resume_unwind(Box::new("on purpose"))
-        })
+        let failing = message(&Bytes::from_static(b"x"));
+        recorder
+            .batcher
+            .send(failing, |_| resume_unwind(Box::new("on purpose")))
     };
-    let _ = catch_unwind(AssertUnwindSafe(failing)); // no panic where another leads it
+    let _ = catch_unwind(AssertUnwindSafe(failing)); // does not panic where another sender leads its batch
     for thread in threads {
-        let (frame, way) = thread.join().unwrap();
-        let sent = street.ways.lock().concat();
-        assert_eq!(way > 0, holds(&sent, &frame), "told {way} of {sent:x?}");
+        let (payload, number) = thread.join().unwrap();
+        let sent = recorder.batches.lock().concat();
+        assert_eq!(
+            number > 0,
+            contains(&sent, &payload),
+            "{number} of {sent:x?}"
+        );
     }
-    assert_eq!(street.send(&frames(9, 1, 1)[0]), street.ways.lock().len());
+    assert_eq!(
+        recorder.send(&payloads(9, 1, 1)[0]),
+        recorder.batches.lock().len()
+    );
 }
 
 #[test]
-fn a_panic_on_the_way_leaves_nobody_waiting() {
+fn panic_of_a_sender_leaves_no_other_waiting() {
     explore(Preemptions::Any, || panic_beside(&[1]));
 }
 
 #[test]
-fn a_panic_on_the_way_is_told_to_who_follows() {
+fn panic_of_a_leader_fails_its_followers() {
     explore(Preemptions::UpTo(3), || panic_beside(&[1, 2]));
 }
 
@@ -186,16 +216,16 @@ mod many {
     use bifrost_model::explore::explore_many;
 
     #[test]
-    fn four_senders_lose_double_and_swap_nothing() {
+    fn four_senders_lose_duplicate_and_reorder_nothing() {
         explore_many(10_000, || {
-            meet((1..5).map(|sender| frames(sender, 4, 1)).collect())
+            send_concurrently((1..5).map(|sender| payloads(sender, 4, 1)).collect())
         });
     }
 
     #[test]
-    fn four_senders_of_large_frames_wait_for_room() {
+    fn large_messages_of_four_senders_wait_for_the_next_batch() {
         explore_many(500, || {
-            meet((1..5).map(|sender| frames(sender, 2, LARGE)).collect());
+            send_concurrently((1..5).map(|sender| payloads(sender, 2, LARGE)).collect());
         });
     }
 }

@@ -1,8 +1,8 @@
-//! Scenes of the total that waits for all subscribers: it ends exact, and what is too much
-//! costs somebody their place.
+//! Scenarios of the budget of all send queues: its count ends exact, and exceeding it evicts a
+//! subscriber.
 //!
-//! A total below zero reads as zero, so a witness for whom a known number of bytes waits
-//! stands beside the others in each scene.
+//! A count below zero reads as zero, so each scenario has a further queue with a known number of
+//! bytes, the baseline, which would show it.
 
 use bytes::Bytes;
 
@@ -10,189 +10,189 @@ use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::hub::queue::{Backlog, Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Peer, connect};
 
-/// Room for all that a scene sends.
+/// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
-/// What waits for the witness, in bytes.
-const WITNESS: u64 = 9;
+/// Bytes in the baseline queue.
+const BASELINE: u64 = 9;
 
-fn pair(total: &QueueBudget, room: usize, limit: usize) -> (SendQueue, Peer) {
+fn pair(budget: &QueueBudget, room: usize, limit: usize) -> (SendQueue, Peer) {
     let (socket, peer) = connect(room);
-    let outbox = SendQueue::new(socket.clone(), limit, total.clone()).unwrap();
-    socket.belongs_to(outbox.bell());
-    (outbox, peer)
+    let queue = SendQueue::new(socket.clone(), limit, budget.clone()).unwrap();
+    socket.belongs_to(queue.waker());
+    (queue, peer)
 }
 
-/// A total with a witness.
-fn witnessed() -> (QueueBudget, SendQueue) {
-    let total = QueueBudget::new(WIDE);
-    let (witness, _) = pair(&total, 0, WIDE);
-    assert_eq!(push(&witness, b"witness.."), Push::Accepted);
-    assert_eq!(total.bytes(), WITNESS);
-    (total, witness)
+/// A budget with a baseline queue.
+fn budget_with_baseline() -> (QueueBudget, SendQueue) {
+    let budget = QueueBudget::new(WIDE);
+    let (baseline, _) = pair(&budget, 0, WIDE);
+    assert_eq!(push(&baseline, b"baseline."), Push::Accepted);
+    assert_eq!(budget.bytes(), BASELINE);
+    (budget, baseline)
 }
 
-fn push(outbox: &SendQueue, frame: &'static [u8]) -> Push {
-    outbox.push(&Bytes::from_static(frame))
+fn push(queue: &SendQueue, frame: &'static [u8]) -> Push {
+    queue.push(&Bytes::from_static(frame))
 }
 
 /// A thread that pushes a frame.
-fn pusher(outbox: &SendQueue, frame: &'static [u8]) -> thread::JoinHandle<Push> {
-    let outbox = outbox.clone();
-    thread::spawn(move || push(&outbox, frame))
+fn pusher(queue: &SendQueue, frame: &'static [u8]) -> thread::JoinHandle<Push> {
+    let queue = queue.clone();
+    thread::spawn(move || push(&queue, frame))
 }
 
-/// The peer reads and the owner writes until nothing waits.
-fn empty(outbox: &SendQueue, peer: &Peer) {
-    while !outbox.is_empty() {
+/// The peer reads and the owner writes until the queue is empty.
+fn empty(queue: &SendQueue, peer: &Peer) {
+    while !queue.is_empty() {
         peer.read();
-        outbox.resume();
+        queue.resume();
     }
 }
 
 #[test]
-fn what_waits_for_two_that_push_is_counted_to_the_byte() {
+fn bytes_of_two_concurrent_pushes_are_counted_exactly() {
     explore(Preemptions::UpTo(4), || {
-        let (total, _witness) = witnessed();
-        let (outbox, peer) = pair(&total, 3, WIDE);
-        let other = pusher(&outbox, b"b1");
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
+        let (budget, _baseline) = budget_with_baseline();
+        let (queue, peer) = pair(&budget, 3, WIDE);
+        let other = pusher(&queue, b"b1");
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
         assert_eq!(other.join().unwrap(), Push::Accepted);
-        assert_eq!(total.bytes(), WITNESS + 1);
-        empty(&outbox, &peer);
-        assert_eq!(total.bytes(), WITNESS);
+        assert_eq!(budget.bytes(), BASELINE + 1);
+        empty(&queue, &peer);
+        assert_eq!(budget.bytes(), BASELINE);
     });
 }
 
 #[test]
-fn who_overflows_counts_no_longer_whoever_pushes() {
+fn overflowed_queue_is_not_counted() {
     explore(Preemptions::UpTo(4), || {
-        let (total, _witness) = witnessed();
-        let (outbox, peer) = pair(&total, 2, 4);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted); // fills the socket
-        assert_eq!(push(&outbox, b"a2"), Push::Accepted); // waits
-        let other = pusher(&outbox, b"b1");
-        let own = push(&outbox, b"c1");
-        assert_ne!(own, other.join().unwrap(), "there was room for one");
-        assert_eq!(outbox.state(), QueueState::Overflowed);
-        assert_eq!(total.bytes(), WITNESS);
-        outbox.close(Bytes::from_static(b"ZZ"), Backlog::Drop);
-        empty(&outbox, &peer);
-        assert_eq!(total.bytes(), WITNESS);
+        let (budget, _baseline) = budget_with_baseline();
+        let (queue, peer) = pair(&budget, 2, 4);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted); // fills the socket
+        assert_eq!(push(&queue, b"a2"), Push::Accepted); // is queued
+        let other = pusher(&queue, b"b1");
+        let own = push(&queue, b"c1");
+        assert_ne!(own, other.join().unwrap(), "one of the two fits");
+        assert_eq!(queue.state(), QueueState::Overflowed);
+        assert_eq!(budget.bytes(), BASELINE);
+        queue.close(Bytes::from_static(b"ZZ"), Backlog::Drop);
+        empty(&queue, &peer);
+        assert_eq!(budget.bytes(), BASELINE);
     });
 }
 
 #[test]
-fn who_overflows_while_the_owner_writes_is_taken_off_once() {
+fn overflow_during_a_write_is_subtracted_once() {
     explore(Preemptions::UpTo(4), || {
-        let (total, _witness) = witnessed();
-        let (outbox, peer) = pair(&total, 2, 3);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
-        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
+        let (budget, _baseline) = budget_with_baseline();
+        let (queue, peer) = pair(&budget, 2, 3);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
+        assert_eq!(push(&queue, b"a2"), Push::Accepted);
         peer.read();
-        let other = pusher(&outbox, b"b1"); // too much, unless the owner is faster
-        outbox.resume();
+        let other = pusher(&queue, b"b1"); // overflows, unless the owner writes first
+        queue.resume();
         let _ = other.join().unwrap();
-        empty(&outbox, &peer);
-        assert_eq!(total.bytes(), WITNESS);
+        empty(&queue, &peer);
+        assert_eq!(budget.bytes(), BASELINE);
     });
 }
 
 #[test]
-fn who_breaks_while_others_push_counts_no_longer() {
+fn queue_broken_during_a_push_is_not_counted() {
     explore(Preemptions::UpTo(4), || {
-        let (total, _witness) = witnessed();
-        let (outbox, peer) = pair(&total, 3, WIDE);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
-        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
+        let (budget, _baseline) = budget_with_baseline();
+        let (queue, peer) = pair(&budget, 3, WIDE);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
+        assert_eq!(push(&queue, b"a2"), Push::Accepted);
         peer.reset();
-        let other = pusher(&outbox, b"b1");
-        outbox.resume();
+        let other = pusher(&queue, b"b1");
+        queue.resume();
         let _ = other.join().unwrap();
-        assert_eq!(outbox.state(), QueueState::Broken);
-        assert_eq!(total.bytes(), WITNESS);
+        assert_eq!(queue.state(), QueueState::Broken);
+        assert_eq!(budget.bytes(), BASELINE);
     });
 }
 
-/// Where one outbox lets another go, loom 0.7 fails an assertion of its own.
+/// Not for loom: loom 0.7 fails an assertion of its own where one queue evicts another.
 #[cfg(feature = "shuttle")]
 mod many {
     use super::*;
     use bifrost_model::explore::explore_many;
 
-    /// The sum of what waits for those who may stay; everybody else has been called.
+    /// The bytes in the queues that are open; the owners of all others must have been woken.
     fn counted(all: &[(&SendQueue, u64)]) -> u64 {
-        let stay = all.iter().filter(|(outbox, _)| {
-            assert!(outbox.bell().is_rung(), "the owner sleeps on");
-            outbox.state() == QueueState::Open
+        let open = all.iter().filter(|(queue, _)| {
+            assert!(queue.waker().is_woken(), "the owner was not woken");
+            queue.state() == QueueState::Open
         });
-        stay.map(|(_, waits)| waits).sum()
+        open.map(|(_, bytes)| bytes).sum()
     }
 
     #[test]
-    fn a_frame_too_many_for_all_costs_somebody_their_place() {
+    fn push_over_the_budget_evicts_a_subscriber() {
         explore_many(10_000, || {
-            let total = QueueBudget::new(5);
-            let (alice, _a) = pair(&total, 0, WIDE);
-            let (bob, _b) = pair(&total, 0, WIDE);
+            let budget = QueueBudget::new(5);
+            let (alice, _a) = pair(&budget, 0, WIDE);
+            let (bob, _b) = pair(&budget, 0, WIDE);
             let other = pusher(&bob, b"bbb");
             assert_eq!(push(&alice, b"aaa"), Push::Accepted);
             assert_eq!(other.join().unwrap(), Push::Accepted);
-            let waits = counted(&[(&alice, 3), (&bob, 3)]);
-            assert!(waits <= 5, "more waits than may");
-            assert_eq!(total.bytes(), waits);
+            let bytes = counted(&[(&alice, 3), (&bob, 3)]);
+            assert!(bytes <= 5, "over the budget");
+            assert_eq!(budget.bytes(), bytes);
         });
     }
 
     #[test]
-    fn who_leaves_while_it_would_be_chosen_is_taken_off_once() {
+    fn subscriber_that_leaves_during_its_eviction_is_subtracted_once() {
         explore_many(10_000, || {
-            let total = QueueBudget::new(14);
-            let (alice, _a) = pair(&total, 0, WIDE);
+            let budget = QueueBudget::new(14);
+            let (alice, _a) = pair(&budget, 0, WIDE);
             assert_eq!(push(&alice, b"aa"), Push::Accepted);
-            let (large, _l) = pair(&total, 0, WIDE);
+            let (large, _l) = pair(&budget, 0, WIDE);
             assert_eq!(push(&large, b"large....."), Push::Accepted);
             let leaving = thread::spawn(move || drop(large));
-            assert_eq!(push(&alice, b"aaa"), Push::Accepted); // together they are too many
+            assert_eq!(push(&alice, b"aaa"), Push::Accepted); // together over the budget
             leaving.join().unwrap();
-            assert_eq!(total.bytes(), counted(&[(&alice, 5)]));
+            assert_eq!(budget.bytes(), counted(&[(&alice, 5)]));
         });
     }
 
     #[test]
-    fn who_leaves_while_another_is_chosen_keeps_nobody_waiting() {
+    fn subscriber_that_leaves_during_another_eviction_blocks_no_one() {
         explore_many(10_000, || {
-            let total = QueueBudget::new(14);
-            let (large, _l) = pair(&total, 0, WIDE);
+            let budget = QueueBudget::new(14);
+            let (large, _l) = pair(&budget, 0, WIDE);
             assert_eq!(push(&large, b"large....."), Push::Accepted);
-            let (small, _s) = pair(&total, 0, WIDE);
+            let (small, _s) = pair(&budget, 0, WIDE);
             assert_eq!(push(&small, b"sss"), Push::Accepted);
             let leaving = thread::spawn(move || drop(small));
-            let (alice, _a) = pair(&total, 0, WIDE);
-            assert_eq!(push(&alice, b"aa"), Push::Accepted); // together they are too many
+            let (alice, _a) = pair(&budget, 0, WIDE);
+            assert_eq!(push(&alice, b"aa"), Push::Accepted); // together over the budget
             leaving.join().unwrap();
-            assert_eq!(total.bytes(), counted(&[(&large, 10), (&alice, 2)]));
+            assert_eq!(budget.bytes(), counted(&[(&large, 10), (&alice, 2)]));
         });
     }
 
     #[test]
-    fn three_that_push_to_three_end_within_the_limit() {
+    fn pushes_to_three_queues_end_within_the_budget() {
         explore_many(5_000, || {
-            let total = QueueBudget::new(7);
-            let pairs = [0, 1, 2].map(|_| pair(&total, 0, WIDE));
+            let budget = QueueBudget::new(7);
+            let pairs = [0, 1, 2].map(|_| pair(&budget, 0, WIDE));
             let pushers = [0, 1, 2].map(|i| {
-                let outbox = pairs[i].0.clone();
+                let queue = pairs[i].0.clone();
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        let _ = push(&outbox, b"xx"); // refused: it has lost its place
+                        let _ = push(&queue, b"xx"); // rejected: it was evicted
                     }
                 })
             });
             for pusher in pushers {
                 pusher.join().unwrap();
             }
-            let waits = counted(&[0, 1, 2].map(|i| (&pairs[i].0, 4)));
-            assert!(waits <= 7, "more waits than may");
-            assert_eq!(total.bytes(), waits);
+            let bytes = counted(&[0, 1, 2].map(|i| (&pairs[i].0, 4)));
+            assert!(bytes <= 7, "over the budget");
+            assert_eq!(budget.bytes(), bytes);
         });
     }
 }

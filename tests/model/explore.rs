@@ -1,8 +1,8 @@
-//! Running a scene in every order, or in many.
+//! Runs a scenario in every interleaving, or in many.
 //!
-//! A scene is a function that starts threads, joins them and asserts what must hold. It is
-//! run again and again, each time in another order. `MODEL_RUNS=10` tries ten times as many
-//! orders where they are chosen at random, `MODEL_SEED` others.
+//! A scenario is a function that starts threads, joins them and asserts what must hold. It runs
+//! repeatedly, each time in another interleaving. Where interleavings are chosen at random,
+//! `MODEL_RUNS=10` tries ten times as many, and `MODEL_SEED` chooses others.
 
 #[cfg(feature = "loom")]
 pub use loom::thread;
@@ -13,22 +13,22 @@ pub use shuttle::thread;
     all(feature = "loom", not(feature = "shuttle")),
     all(feature = "shuttle", not(feature = "loom"))
 )))]
-compile_error!("choose who explores: --features loom, or --features shuttle");
+compile_error!("choose a tool: --features loom, or --features shuttle");
 
-/// How many times a thread may be interrupted where it could have gone on.
+/// How many times a thread may be preempted: interrupted where it could have gone on.
 ///
-/// Nearly all bugs need two at most; each one more costs ten times the orders.
+/// Nearly all bugs need at most two; each further one takes ten times as many interleavings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preemptions {
-    /// Every order there is.
+    /// Every interleaving.
     Any,
-    /// Every order with at most so many.
+    /// Every interleaving with at most so many.
     UpTo(usize),
 }
 
-/// Explores a scene that is small enough for loom.
+/// Explores a scenario that is small enough for loom.
 #[cfg(feature = "loom")]
-pub fn explore(preemptions: Preemptions, scene: fn()) {
+pub fn explore(preemptions: Preemptions, scenario: fn()) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     let mut model = loom::model::Builder::new();
@@ -37,39 +37,39 @@ pub fn explore(preemptions: Preemptions, scene: fn()) {
         Preemptions::UpTo(bound) => Some(bound),
     };
     model.max_branches = 20_000;
-    let orders = std::sync::Arc::new(AtomicU64::new(0));
-    let counted = orders.clone();
+    let interleavings = std::sync::Arc::new(AtomicU64::new(0));
+    let counted = interleavings.clone();
     model.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        scene();
+        scenario();
     });
-    println!("{} orders", orders.load(Ordering::Relaxed));
+    println!("{} interleavings", interleavings.load(Ordering::Relaxed));
 }
 
-/// Explores a scene that loom explores too; there, up to so many preemptions.
+/// Explores a scenario that loom explores too; only loom bounds the preemptions.
 #[cfg(feature = "shuttle")]
-pub fn explore(_: Preemptions, scene: fn()) {
-    explore_many(3_000, scene);
+pub fn explore(_: Preemptions, scenario: fn()) {
+    explore_many(3_000, scenario);
 }
 
-/// Explores a scene that is too large for loom, in twice as many orders as `runs` says.
+/// Explores a scenario that is too large for loom, in `runs` random and `runs` PCT interleavings.
 #[cfg(feature = "shuttle")]
-pub fn explore_many(runs: usize, scene: fn()) {
+pub fn explore_many(runs: usize, scenario: fn()) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     use shuttle::{Config, Runner};
 
-    /// Preemptions that PCT places: bugs rarely need more.
+    /// Preemptions that PCT inserts: bugs rarely need more.
     const DEPTH: usize = 3;
 
     let runs = runs * number("MODEL_RUNS", 1) as usize;
     let seed = number("MODEL_SEED", 1);
     let mut config = Config::new();
-    config.silence_warnings = true; // that orderings count as SeqCst: lib.rs says so
+    config.silence_warnings = true; // about orderings that count as SeqCst; see lib.rs
     config.stack_size = 256 * 1024;
     let random = RandomScheduler::new_from_seed(seed, runs);
-    Runner::new(random, config.clone()).run(scene);
+    Runner::new(random, config.clone()).run(scenario);
     let pct = PctScheduler::new_from_seed(seed, DEPTH, runs);
-    Runner::new(pct, config).run(scene);
+    Runner::new(pct, config).run(scenario);
 }
 
 #[cfg(feature = "shuttle")]

@@ -1,7 +1,7 @@
-//! Scenes of an outbox that takes frames: nothing is lost, doubled, torn or forgotten.
+//! Scenarios of an open send queue: no frame is lost, duplicated, torn or left behind.
 //!
-//! A scene looks at what the peer got before it touches the outbox, because many calls would
-//! make up for a wake-up that was lost. Frames have two bytes, their sender and a number.
+//! A scenario checks what the peer received before it calls the queue again, because many calls
+//! would make up for a lost wake-up. Frames have two bytes: their sender and a number.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
-/// Room for all that a scene sends.
+/// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
-/// Room for one frame and the half of another.
+/// Room for one and a half frames.
 const NARROW: usize = 3;
 
 fn pair(room: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let outbox = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE)).unwrap();
-    socket.belongs_to(outbox.bell());
-    (outbox, socket, peer)
+    let queue = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE)).unwrap();
+    socket.belongs_to(queue.waker());
+    (queue, socket, peer)
 }
 
-fn push(outbox: &SendQueue, frames: &[&'static [u8]]) {
+fn push(queue: &SendQueue, frames: &[&'static [u8]]) {
     for frame in frames {
-        assert_eq!(outbox.push(&Bytes::from_static(frame)), Push::Accepted);
+        assert_eq!(queue.push(&Bytes::from_static(frame)), Push::Accepted);
     }
 }
 
-/// A thread that pushes frames.
-fn pusher(outbox: &SendQueue, frames: &'static [&'static [u8]]) -> thread::JoinHandle<()> {
-    let outbox = outbox.clone();
-    thread::spawn(move || push(&outbox, frames))
+/// Starts a thread that pushes frames.
+fn pusher(queue: &SendQueue, frames: &'static [&'static [u8]]) -> thread::JoinHandle<()> {
+    let queue = queue.clone();
+    thread::spawn(move || push(&queue, frames))
 }
 
-/// What came must be exactly these frames, whole, those of each sender in their order.
-fn assert_came(peer: &Peer, senders: &[&[&[u8]]]) {
+/// Asserts that exactly these frames arrived, whole, those of each sender in order.
+fn assert_received(peer: &Peer, senders: &[&[&[u8]]]) {
     let seen = peer.seen();
     for frames in senders {
         let sender = frames[0][0];
@@ -57,163 +57,165 @@ fn assert_came(peer: &Peer, senders: &[&[&[u8]]]) {
     );
 }
 
-/// The end of a scene in which the owner had nothing to do.
-fn assert_idle(outbox: &SendQueue) {
-    assert!(!outbox.bell().is_rung());
-    assert!(outbox.is_empty());
-    assert_eq!(outbox.state(), QueueState::Open);
-    assert_eq!(outbox.stalled_since(), None);
+/// Asserts the end of a scenario in which the owner had nothing to do.
+fn assert_idle(queue: &SendQueue) {
+    assert!(!queue.waker().is_woken());
+    assert!(queue.is_empty());
+    assert_eq!(queue.state(), QueueState::Open);
+    assert_eq!(queue.stalled_since(), None);
 }
 
-/// One turn of a session: sleeps, answers the bell, writes. False when all is over.
-fn take_turn(outbox: &SendQueue, socket: &Socket) -> bool {
-    let interest = match outbox.stalled_since() {
-        Some(_) => Interest::BellAndRoom,
-        None => Interest::Bell,
+/// One iteration of a session: sleeps, clears the wake-up, writes. False when it is to end.
+fn iterate(queue: &SendQueue, socket: &Socket) -> bool {
+    let interest = match queue.stalled_since() {
+        Some(_) => Interest::WakerAndRoom,
+        None => Interest::Waker,
     };
-    let woken = sleep(socket, outbox.bell(), interest);
-    if woken.is_rung {
-        outbox.answer_bell();
+    let woken = sleep(socket, queue.waker(), interest);
+    if woken.is_woken {
+        queue.clear_waker();
     }
     if woken.can_write {
-        outbox.resume();
+        queue.resume();
     }
     !woken.is_over
 }
 
-/// Does what the owner would, once the bell has called it, until it would sleep.
-fn settle(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
-    if outbox.bell().is_rung() {
-        outbox.answer_bell();
-        while outbox.stalled_since().is_some() {
+/// Does what the owner does after a wake-up, until it would sleep.
+fn settle(queue: &SendQueue, socket: &Socket, peer: &Peer) {
+    if queue.waker().is_woken() {
+        queue.clear_waker();
+        while queue.stalled_since().is_some() {
             peer.read();
-            take_turn(outbox, socket);
+            iterate(queue, socket);
         }
     }
-    assert_eq!(outbox.state(), QueueState::Open);
+    assert_eq!(queue.state(), QueueState::Open);
 }
 
 #[test]
-fn two_that_push_at_once_need_nobody_else() {
+fn two_concurrent_pushes_need_no_owner() {
     explore(Preemptions::Any, || {
-        let (outbox, _socket, peer) = pair(WIDE);
-        let other = pusher(&outbox, &[b"b1"]);
-        push(&outbox, &[b"a1"]);
+        let (queue, _socket, peer) = pair(WIDE);
+        let other = pusher(&queue, &[b"b1"]);
+        push(&queue, &[b"a1"]);
         other.join().unwrap();
-        assert_came(&peer, &[&[b"a1"], &[b"b1"]]);
-        assert_idle(&outbox);
+        assert_received(&peer, &[&[b"a1"], &[b"b1"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn each_senders_frames_keep_their_order() {
+fn frames_of_a_sender_keep_their_order() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, _socket, peer) = pair(WIDE);
-        let other = pusher(&outbox, &[b"b1", b"b2"]);
-        push(&outbox, &[b"a1", b"a2"]);
+        let (queue, _socket, peer) = pair(WIDE);
+        let other = pusher(&queue, &[b"b1", b"b2"]);
+        push(&queue, &[b"a1", b"a2"]);
         other.join().unwrap();
-        assert_came(&peer, &[&[b"a1", b"a2"], &[b"b1", b"b2"]]);
-        assert_idle(&outbox);
+        assert_received(&peer, &[&[b"a1", b"a2"], &[b"b1", b"b2"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn three_that_push_at_once_need_nobody_else() {
+fn three_concurrent_pushes_need_no_owner() {
     explore(Preemptions::UpTo(3), || {
-        let (outbox, _socket, peer) = pair(WIDE);
-        let others = [pusher(&outbox, &[b"b1"]), pusher(&outbox, &[b"c1"])];
-        push(&outbox, &[b"a1"]);
+        let (queue, _socket, peer) = pair(WIDE);
+        let others = [pusher(&queue, &[b"b1"]), pusher(&queue, &[b"c1"])];
+        push(&queue, &[b"a1"]);
         for other in others {
             other.join().unwrap();
         }
-        assert_came(&peer, &[&[b"a1"], &[b"b1"], &[b"c1"]]);
-        assert_idle(&outbox);
+        assert_received(&peer, &[&[b"a1"], &[b"b1"], &[b"c1"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn what_a_full_socket_does_not_take_rings_the_owner() {
+fn full_socket_wakes_the_owner() {
     explore(Preemptions::Any, || {
-        let (outbox, socket, peer) = pair(NARROW);
-        let other = pusher(&outbox, &[b"b1"]);
-        push(&outbox, &[b"a1"]);
+        let (queue, socket, peer) = pair(NARROW);
+        let other = pusher(&queue, &[b"b1"]);
+        push(&queue, &[b"a1"]);
         other.join().unwrap();
-        settle(&outbox, &socket, &peer);
-        assert_came(&peer, &[&[b"a1"], &[b"b1"]]);
-        assert_idle(&outbox);
+        settle(&queue, &socket, &peer);
+        assert_received(&peer, &[&[b"a1"], &[b"b1"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn a_push_that_meets_the_resuming_owner_is_not_forgotten() {
+fn push_during_a_resume_is_not_left_behind() {
     explore(Preemptions::Any, || {
-        let (outbox, socket, peer) = pair(NARROW);
-        push(&outbox, &[b"a1", b"a2"]); // a torn frame waits
-        outbox.answer_bell();
+        let (queue, socket, peer) = pair(NARROW);
+        push(&queue, &[b"a1", b"a2"]); // a partial frame is left
+        queue.clear_waker();
         peer.read();
-        let other = pusher(&outbox, &[b"b1"]);
-        outbox.resume();
+        let other = pusher(&queue, &[b"b1"]);
+        queue.resume();
         other.join().unwrap();
-        settle(&outbox, &socket, &peer);
-        assert_came(&peer, &[&[b"a1", b"a2"], &[b"b1"]]);
-        assert_idle(&outbox);
+        settle(&queue, &socket, &peer);
+        assert_received(&peer, &[&[b"a1", b"a2"], &[b"b1"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn an_owner_that_only_looks_delays_nobody() {
+fn stall_check_of_the_owner_delays_no_push() {
     explore(Preemptions::Any, || {
-        let (outbox, _socket, peer) = pair(WIDE);
-        let other = pusher(&outbox, &[b"b1"]);
-        outbox.stalled_since();
+        let (queue, _socket, peer) = pair(WIDE);
+        let other = pusher(&queue, &[b"b1"]);
+        queue.stalled_since();
         other.join().unwrap();
-        assert_came(&peer, &[&[b"b1"]]);
-        assert_idle(&outbox);
+        assert_received(&peer, &[&[b"b1"]]);
+        assert_idle(&queue);
     });
 }
 
 #[test]
-fn frames_under_a_cork_go_out_when_it_is_pulled() {
+fn frames_under_a_cork_are_written_when_it_is_dropped() {
     explore(Preemptions::UpTo(5), || {
-        let (outbox, _socket, peer) = pair(WIDE);
-        let other = pusher(&outbox, &[b"b1"]);
-        let cork = outbox.cork();
-        push(&outbox, &[b"a1", b"a2"]);
+        let (queue, _socket, peer) = pair(WIDE);
+        let other = pusher(&queue, &[b"b1"]);
+        let cork = queue.cork();
+        push(&queue, &[b"a1", b"a2"]);
         assert!(peer.seen().len() <= 2);
         drop(cork);
         other.join().unwrap();
-        assert_came(&peer, &[&[b"a1", b"a2"], &[b"b1"]]);
-        assert_idle(&outbox);
+        assert_received(&peer, &[&[b"a1", b"a2"], &[b"b1"]]);
+        assert_idle(&queue);
     });
 }
 
-/// An owner and a peer that live as long as `pushers` push.
-fn live(room: usize, pushers: &[&'static [&'static [u8]]]) {
-    let (outbox, socket, peer) = pair(room);
+/// Runs an owner and a peer while `pushers` push.
+fn run_session(room: usize, pushers: &[&'static [&'static [u8]]]) {
+    let (queue, socket, peer) = pair(room);
     let peer = Arc::new(peer);
     let threads: Vec<_> = pushers
         .iter()
-        .map(|frames| pusher(&outbox, frames))
+        .map(|frames| pusher(&queue, frames))
         .collect();
     let owner = {
-        let (outbox, socket) = (outbox.clone(), socket.clone());
-        thread::spawn(move || while take_turn(&outbox, &socket) {})
+        let (queue, socket) = (queue.clone(), socket.clone());
+        thread::spawn(move || while iterate(&queue, &socket) {})
     };
     let total = pushers.iter().map(|frames| frames.len()).sum::<usize>();
-    peer.read_up_to(2 * total); // the tools call it a deadlock when nobody sends the rest
+    peer.read_up_to(2 * total); // a deadlock, which the tools report, if the rest is never sent
     for thread in threads {
         thread.join().unwrap();
     }
-    outbox.bell().end();
+    queue.waker().end();
     owner.join().unwrap();
-    assert_came(&peer, pushers);
-    assert!(outbox.is_empty());
-    assert_eq!(outbox.state(), QueueState::Open);
+    assert_received(&peer, pushers);
+    assert!(queue.is_empty());
+    assert_eq!(queue.state(), QueueState::Open);
 }
 
 #[test]
-fn an_owner_that_sleeps_is_woken_when_it_has_to_write() {
-    explore(Preemptions::UpTo(2), || live(NARROW, &[&[b"a1", b"a2"]]));
+fn sleeping_owner_is_woken_when_it_has_to_write() {
+    explore(Preemptions::UpTo(2), || {
+        run_session(NARROW, &[&[b"a1", b"a2"]])
+    });
 }
 
 #[cfg(feature = "shuttle")]
@@ -222,16 +224,16 @@ mod many {
     use bifrost_model::explore::explore_many;
 
     #[test]
-    fn a_narrow_socket_gets_all_of_two_senders() {
+    fn narrow_socket_receives_all_frames_of_two_senders() {
         explore_many(10_000, || {
-            live(NARROW, &[&[b"a1", b"a2", b"a3"], &[b"b1", b"b2", b"b3"]])
+            run_session(NARROW, &[&[b"a1", b"a2", b"a3"], &[b"b1", b"b2", b"b3"]])
         });
     }
 
     #[test]
-    fn a_socket_that_is_full_now_and_then_gets_all_of_three_senders() {
+    fn socket_that_is_full_at_times_receives_all_frames_of_three_senders() {
         explore_many(10_000, || {
-            live(
+            run_session(
                 7,
                 &[&[b"a1", b"a2", b"a3"], &[b"b1", b"b2"], &[b"c1", b"c2"]],
             )
@@ -239,22 +241,22 @@ mod many {
     }
 
     #[test]
-    fn corks_between_senders_lose_nothing() {
+    fn cork_among_senders_loses_nothing() {
         explore_many(10_000, || {
-            let (outbox, socket, peer) = pair(5);
+            let (queue, socket, peer) = pair(5);
             let others = [
-                pusher(&outbox, &[b"b1", b"b2"]),
-                pusher(&outbox, &[b"c1", b"c2"]),
+                pusher(&queue, &[b"b1", b"b2"]),
+                pusher(&queue, &[b"c1", b"c2"]),
             ];
-            let cork = outbox.cork();
-            push(&outbox, &[b"a1", b"a2"]);
+            let cork = queue.cork();
+            push(&queue, &[b"a1", b"a2"]);
             drop(cork);
             for other in others {
                 other.join().unwrap();
             }
-            settle(&outbox, &socket, &peer);
-            assert_came(&peer, &[&[b"a1", b"a2"], &[b"b1", b"b2"], &[b"c1", b"c2"]]);
-            assert_idle(&outbox);
+            settle(&queue, &socket, &peer);
+            assert_received(&peer, &[&[b"a1", b"a2"], &[b"b1", b"b2"], &[b"c1", b"c2"]]);
+            assert_idle(&queue);
         });
     }
 }

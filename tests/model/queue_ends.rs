@@ -1,7 +1,7 @@
-//! Scenes of an outbox that ends: sealed, overflowed or broken while others push.
+//! Scenarios of the end of a send queue: closed, overflowed or broken during pushes.
 //!
-//! Whatever was taken goes out whole before the last frame or, where it may be dropped, not
-//! at all; what was refused never goes out; and no byte stays counted.
+//! Accepted frames are written whole before the last frame or, where they may be dropped, not at
+//! all; rejected frames are never written; and no byte stays counted.
 
 use bytes::Bytes;
 
@@ -9,48 +9,48 @@ use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::hub::queue::{Backlog, Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
-/// Room for all that a scene sends.
+/// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
-/// The last frame.
+/// The last frame, as a close frame would be.
 const LAST: &[u8] = b"ZZ";
 
 type Frame = &'static [u8];
 
 fn pair(room: usize, limit: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let outbox = SendQueue::new(socket.clone(), limit, QueueBudget::new(WIDE)).unwrap();
-    socket.belongs_to(outbox.bell());
-    (outbox, socket, peer)
+    let queue = SendQueue::new(socket.clone(), limit, QueueBudget::new(WIDE)).unwrap();
+    socket.belongs_to(queue.waker());
+    (queue, socket, peer)
 }
 
-fn push(outbox: &SendQueue, frame: Frame) -> Push {
-    outbox.push(&Bytes::from_static(frame))
+fn push(queue: &SendQueue, frame: Frame) -> Push {
+    queue.push(&Bytes::from_static(frame))
 }
 
-/// A thread that pushes frames; gives those that were taken.
-fn pusher(outbox: &SendQueue, frames: &'static [Frame]) -> thread::JoinHandle<Vec<Frame>> {
-    let outbox = outbox.clone();
-    let is_taken = move |frame: &Frame| push(&outbox, frame) == Push::Accepted;
-    thread::spawn(move || frames.iter().copied().filter(is_taken).collect())
+/// Starts a thread that pushes frames; it returns those that were accepted.
+fn pusher(queue: &SendQueue, frames: &'static [Frame]) -> thread::JoinHandle<Vec<Frame>> {
+    let queue = queue.clone();
+    let is_accepted = move |frame: &Frame| push(&queue, frame) == Push::Accepted;
+    thread::spawn(move || frames.iter().copied().filter(is_accepted).collect())
 }
 
-fn close(outbox: &SendQueue, last: Frame, backlog: Backlog) {
-    outbox.close(Bytes::from_static(last), backlog);
+fn close(queue: &SendQueue, last: Frame, backlog: Backlog) {
+    queue.close(Bytes::from_static(last), backlog);
 }
 
-/// What a session does behind a seal: it writes as long as the peer reads.
-fn flush(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
-    while !outbox.is_empty() {
+/// What a session does after it has closed the queue: it writes as long as the peer reads.
+fn flush(queue: &SendQueue, socket: &Socket, peer: &Peer) {
+    while !queue.is_empty() {
         peer.read();
-        sleep(socket, outbox.bell(), Interest::BellAndRoom);
-        outbox.answer_bell();
-        outbox.resume();
-        thread::yield_now(); // to a push that has counted its bytes and not queued them yet
+        sleep(socket, queue.waker(), Interest::WakerAndRoom);
+        queue.clear_waker();
+        queue.resume();
+        thread::yield_now(); // to a push that has counted its bytes but not queued them yet
     }
 }
 
-/// Frames that came, one by one.
-fn came(peer: &Peer) -> Vec<Vec<u8>> {
+/// The frames that arrived.
+fn received(peer: &Peer) -> Vec<Vec<u8>> {
     let seen = peer.seen();
     assert_eq!(
         seen.len() % 2,
@@ -62,199 +62,199 @@ fn came(peer: &Peer) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_was_taken_goes_out_before_the_last_frame() {
+fn accepted_frames_are_written_before_the_last_frame() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, socket, peer) = pair(WIDE, WIDE);
-        let other = pusher(&outbox, &[b"b1", b"b2"]);
-        close(&outbox, LAST, Backlog::Keep);
+        let (queue, socket, peer) = pair(WIDE, WIDE);
+        let other = pusher(&queue, &[b"b1", b"b2"]);
+        close(&queue, LAST, Backlog::Keep);
         let mut expected = other.join().unwrap();
-        flush(&outbox, &socket, &peer);
+        flush(&queue, &socket, &peer);
         expected.push(LAST);
-        assert_eq!(came(&peer), expected);
-        assert_eq!(push(&outbox, b"no"), Push::Rejected);
+        assert_eq!(received(&peer), expected);
+        assert_eq!(push(&queue, b"no"), Push::Rejected);
     });
 }
 
 #[test]
-fn a_backlog_that_is_kept_goes_out_behind_what_the_socket_took_in_part() {
+fn kept_backlog_is_written_after_the_partial_frame() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, socket, peer) = pair(3, WIDE);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
-        let other = pusher(&outbox, &[b"b1", b"b2"]);
-        close(&outbox, LAST, Backlog::Keep);
+        let (queue, socket, peer) = pair(3, WIDE);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
+        let other = pusher(&queue, &[b"b1", b"b2"]);
+        close(&queue, LAST, Backlog::Keep);
         let mut expected = vec![b"a1".as_slice()];
         expected.extend(other.join().unwrap());
-        flush(&outbox, &socket, &peer);
+        flush(&queue, &socket, &peer);
         expected.push(LAST);
-        assert_eq!(came(&peer), expected);
+        assert_eq!(received(&peer), expected);
     });
 }
 
 #[test]
-fn a_backlog_that_is_dropped_leaves_the_frame_that_was_begun() {
+fn dropped_backlog_leaves_the_partial_frame() {
     explore(Preemptions::Any, || {
-        let (outbox, socket, peer) = pair(3, WIDE);
+        let (queue, socket, peer) = pair(3, WIDE);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Accepted);
+            assert_eq!(push(&queue, frame), Push::Accepted);
         }
-        let other = pusher(&outbox, &[b"b1"]);
-        close(&outbox, LAST, Backlog::Drop);
+        let other = pusher(&queue, &[b"b1"]);
+        close(&queue, LAST, Backlog::Drop);
         other.join().unwrap();
-        flush(&outbox, &socket, &peer);
-        assert_eq!(came(&peer), [b"a1", b"a2", LAST]);
-        assert!(outbox.is_empty());
+        flush(&queue, &socket, &peer);
+        assert_eq!(received(&peer), [b"a1", b"a2", LAST]);
+        assert!(queue.is_empty());
     });
 }
 
 #[test]
-fn only_the_first_of_two_seals_counts() {
+fn first_of_two_closes_counts() {
     explore(Preemptions::Any, || {
-        let (outbox, _socket, peer) = pair(WIDE, WIDE);
+        let (queue, _socket, peer) = pair(WIDE, WIDE);
         let other = {
-            let outbox = outbox.clone();
-            thread::spawn(move || close(&outbox, b"YY", Backlog::Keep))
+            let queue = queue.clone();
+            thread::spawn(move || close(&queue, b"YY", Backlog::Keep))
         };
-        close(&outbox, LAST, Backlog::Keep);
+        close(&queue, LAST, Backlog::Keep);
         other.join().unwrap();
-        let came = came(&peer);
-        assert!(came == [LAST] || came == [b"YY"], "{came:?}");
+        let received = received(&peer);
+        assert!(received == [LAST] || received == [b"YY"], "{received:?}");
     });
 }
 
-/// Two push what is too much for the limit; the owner finds out and says farewell.
-fn overflow(limit: usize, most_taken: usize) {
-    let (outbox, socket, peer) = pair(2, limit);
-    assert_eq!(push(&outbox, b"a1"), Push::Accepted); // fills the socket
-    assert_eq!(push(&outbox, b"a2"), Push::Accepted); // waits
-    outbox.answer_bell();
-    let other = pusher(&outbox, &[b"b1"]);
-    let mut taken = usize::from(push(&outbox, b"c1") == Push::Accepted);
-    taken += other.join().unwrap().len();
-    assert_eq!(taken, most_taken);
-    assert_eq!(outbox.state(), QueueState::Overflowed);
-    assert!(outbox.bell().is_rung(), "the owner sleeps on");
-    outbox.answer_bell();
-    close(&outbox, LAST, Backlog::Drop);
-    flush(&outbox, &socket, &peer);
-    assert_eq!(came(&peer), [b"a1", b"a2", LAST]);
-    assert!(outbox.is_empty());
+/// Two pushes exceed the limit; the owner is woken and closes the queue.
+fn overflow(limit: usize, expected: usize) {
+    let (queue, socket, peer) = pair(2, limit);
+    assert_eq!(push(&queue, b"a1"), Push::Accepted); // fills the socket
+    assert_eq!(push(&queue, b"a2"), Push::Accepted); // is queued
+    queue.clear_waker();
+    let other = pusher(&queue, &[b"b1"]);
+    let mut accepted = usize::from(push(&queue, b"c1") == Push::Accepted);
+    accepted += other.join().unwrap().len();
+    assert_eq!(accepted, expected);
+    assert_eq!(queue.state(), QueueState::Overflowed);
+    assert!(queue.waker().is_woken(), "the owner was not woken");
+    queue.clear_waker();
+    close(&queue, LAST, Backlog::Drop);
+    flush(&queue, &socket, &peer);
+    assert_eq!(received(&peer), [b"a1", b"a2", LAST]);
+    assert!(queue.is_empty());
 }
 
 #[test]
-fn an_overflow_calls_the_owner_who_says_farewell() {
+fn overflow_wakes_the_owner() {
     explore(Preemptions::UpTo(4), || overflow(3, 0));
 }
 
 #[test]
-fn an_overflow_drops_what_another_had_queued() {
+fn overflow_drops_what_another_push_had_queued() {
     explore(Preemptions::Any, || overflow(4, 1));
 }
 
 #[test]
-fn an_overflow_drops_what_waits_before_its_owner_has_said_farewell() {
+fn overflow_drops_the_backlog_before_the_owner_closes() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, _socket, peer) = pair(2, 4);
+        let (queue, _socket, peer) = pair(2, 4);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Accepted);
+            assert_eq!(push(&queue, frame), Push::Accepted);
         }
-        assert_eq!(push(&outbox, b"a4"), Push::Rejected);
-        let other = pusher(&outbox, &[b"b1"]);
+        assert_eq!(push(&queue, b"a4"), Push::Rejected);
+        let other = pusher(&queue, &[b"b1"]);
         peer.read();
-        outbox.resume();
+        queue.resume();
         other.join().unwrap();
-        assert!(outbox.is_empty());
-        assert_eq!(came(&peer), [b"a1", b"a2"]);
+        assert!(queue.is_empty());
+        assert_eq!(received(&peer), [b"a1", b"a2"]);
     });
 }
 
 #[test]
-fn an_overflow_beside_a_resume_leaves_no_byte_counted() {
+fn overflow_during_a_resume_leaves_no_byte_counted() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, socket, peer) = pair(2, 4);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
-        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
-        outbox.answer_bell();
+        let (queue, socket, peer) = pair(2, 4);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
+        assert_eq!(push(&queue, b"a2"), Push::Accepted);
+        queue.clear_waker();
         peer.read();
-        let other = pusher(&outbox, &[b"b1", b"b2"]);
-        outbox.resume();
-        let taken = other.join().unwrap();
-        if outbox.state() == QueueState::Overflowed {
-            assert!(outbox.bell().is_rung(), "the owner sleeps on");
-            close(&outbox, LAST, Backlog::Drop);
+        let other = pusher(&queue, &[b"b1", b"b2"]);
+        queue.resume();
+        let accepted = other.join().unwrap();
+        if queue.state() == QueueState::Overflowed {
+            assert!(queue.waker().is_woken(), "the owner was not woken");
+            close(&queue, LAST, Backlog::Drop);
         } else {
-            assert_eq!(taken, [b"b1", b"b2"]);
+            assert_eq!(accepted, [b"b1", b"b2"]);
         }
-        flush(&outbox, &socket, &peer);
-        let came = came(&peer);
-        let (began, rest) = came.split_at(2);
-        assert_eq!(began, [b"a1", b"a2"]);
-        assert!(is_start_of(rest, &taken), "{rest:?} of {taken:?}");
+        flush(&queue, &socket, &peer);
+        let received = received(&peer);
+        let (first, rest) = received.split_at(2);
+        assert_eq!(first, [b"a1", b"a2"]);
+        assert!(is_start_of(rest, &accepted), "{rest:?} of {accepted:?}");
     });
 }
 
-/// Whether frames are the first ones of `taken`, and perhaps the last frame.
-fn is_start_of(frames: &[Vec<u8>], taken: &[Frame]) -> bool {
+/// Whether frames are the first ones of `accepted`, with or without the last frame.
+fn is_start_of(frames: &[Vec<u8>], accepted: &[Frame]) -> bool {
     let frames = match frames.split_last() {
         Some((last, rest)) if last == LAST => rest,
         _ => frames,
     };
-    frames.len() <= taken.len() && frames.iter().zip(taken).all(|(a, b)| a == b)
+    frames.len() <= accepted.len() && frames.iter().zip(accepted).all(|(a, b)| a == b)
 }
 
-/// The end of a scene whose peer is gone, and whose owner has seen it.
-fn assert_broken(outbox: &SendQueue) {
-    assert_eq!(outbox.state(), QueueState::Broken);
-    assert!(outbox.bell().is_rung(), "the owner sleeps on");
-    assert!(outbox.is_empty());
-    assert_eq!(outbox.stalled_since(), None);
-    assert_eq!(push(outbox, b"no"), Push::Rejected);
-    assert!(outbox.is_empty());
+/// Asserts the end of a scenario whose peer is gone, which the owner has noticed.
+fn assert_broken(queue: &SendQueue) {
+    assert_eq!(queue.state(), QueueState::Broken);
+    assert!(queue.waker().is_woken(), "the owner was not woken");
+    assert!(queue.is_empty());
+    assert_eq!(queue.stalled_since(), None);
+    assert_eq!(push(queue, b"no"), Push::Rejected);
+    assert!(queue.is_empty());
 }
 
 #[test]
-fn a_peer_that_goes_while_two_push_leaves_no_byte_counted() {
+fn reset_during_two_pushes_leaves_no_byte_counted() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, _socket, peer) = pair(WIDE, WIDE);
+        let (queue, _socket, peer) = pair(WIDE, WIDE);
         peer.reset();
-        let other = pusher(&outbox, &[b"b1", b"b2"]);
-        let _ = push(&outbox, b"a1");
+        let other = pusher(&queue, &[b"b1", b"b2"]);
+        let _ = push(&queue, b"a1");
         other.join().unwrap();
-        assert_broken(&outbox);
+        assert_broken(&queue);
         assert_eq!(peer.seen(), b"");
     });
 }
 
 #[test]
-fn a_resume_that_finds_the_peer_gone_drops_what_others_push() {
+fn resume_after_a_reset_drops_what_others_push() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, _socket, peer) = pair(3, WIDE);
+        let (queue, _socket, peer) = pair(3, WIDE);
         for frame in [b"a1", b"a2", b"a3"] {
-            assert_eq!(push(&outbox, frame), Push::Accepted);
+            assert_eq!(push(&queue, frame), Push::Accepted);
         }
-        outbox.answer_bell();
+        queue.clear_waker();
         peer.reset();
-        let other = pusher(&outbox, &[b"b1"]);
-        outbox.resume();
+        let other = pusher(&queue, &[b"b1"]);
+        queue.resume();
         other.join().unwrap();
-        assert_broken(&outbox);
+        assert_broken(&queue);
         assert_eq!(peer.seen(), b"a1a");
     });
 }
 
 #[test]
-fn a_seal_beside_a_break_sends_nothing_and_waits_for_nothing() {
+fn close_during_a_reset_writes_nothing_and_waits_for_nothing() {
     explore(Preemptions::UpTo(4), || {
-        let (outbox, _socket, peer) = pair(3, WIDE);
-        assert_eq!(push(&outbox, b"a1"), Push::Accepted);
-        assert_eq!(push(&outbox, b"a2"), Push::Accepted);
+        let (queue, _socket, peer) = pair(3, WIDE);
+        assert_eq!(push(&queue, b"a1"), Push::Accepted);
+        assert_eq!(push(&queue, b"a2"), Push::Accepted);
         peer.reset();
         let owner = {
-            let outbox = outbox.clone();
-            thread::spawn(move || outbox.resume())
+            let queue = queue.clone();
+            thread::spawn(move || queue.resume())
         };
-        close(&outbox, LAST, Backlog::Keep);
+        close(&queue, LAST, Backlog::Keep);
         owner.join().unwrap();
-        assert_broken(&outbox);
+        assert_broken(&queue);
         assert_eq!(peer.seen(), b"a1a");
     });
 }
@@ -265,101 +265,104 @@ mod many {
     use bifrost_model::explore::explore_many;
 
     /// What a session does from its first frame to its last.
-    fn session(outbox: &SendQueue, socket: &Socket, peer: &Peer) {
-        while outbox.state() == QueueState::Open {
-            let interest = match outbox.stalled_since() {
-                Some(_) => Interest::BellAndRoom,
-                None => Interest::Bell,
+    fn session(queue: &SendQueue, socket: &Socket, peer: &Peer) {
+        while queue.state() == QueueState::Open {
+            let interest = match queue.stalled_since() {
+                Some(_) => Interest::WakerAndRoom,
+                None => Interest::Waker,
             };
-            let woken = sleep(socket, outbox.bell(), interest);
-            if woken.is_rung {
-                outbox.answer_bell();
+            let woken = sleep(socket, queue.waker(), interest);
+            if woken.is_woken {
+                queue.clear_waker();
             }
             if woken.can_write {
-                outbox.resume();
+                queue.resume();
             }
             if woken.is_over {
                 break;
             }
         }
-        let backlog = match outbox.state() {
+        let backlog = match queue.state() {
             QueueState::Overflowed => Backlog::Drop,
             _ => Backlog::Keep,
         };
-        close(outbox, LAST, backlog);
-        flush(outbox, socket, peer);
+        close(queue, LAST, backlog);
+        flush(queue, socket, peer);
     }
 
     #[test]
-    fn a_stop_in_the_midst_of_pushes_keeps_all_that_was_taken() {
+    fn shutdown_during_pushes_writes_all_accepted_frames() {
         explore_many(10_000, || {
-            let (outbox, socket, peer) = pair(5, WIDE);
+            let (queue, socket, peer) = pair(5, WIDE);
             let pushers = [
-                pusher(&outbox, &[b"a1", b"a2", b"a3"]),
-                pusher(&outbox, &[b"b1", b"b2", b"b3"]),
+                pusher(&queue, &[b"a1", b"a2", b"a3"]),
+                pusher(&queue, &[b"b1", b"b2", b"b3"]),
             ];
-            let stop = {
-                let bell = outbox.bell().clone();
-                thread::spawn(move || bell.end())
+            let shutdown = {
+                let waker = queue.waker().clone();
+                thread::spawn(move || waker.end())
             };
-            session(&outbox, &socket, &peer);
-            stop.join().unwrap();
-            let taken = pushers.map(|pusher| pusher.join().unwrap());
-            assert!(outbox.is_empty());
-            let mut came = came(&peer);
-            assert_eq!(came.pop().as_deref(), Some(LAST));
-            for (sender, taken) in [b'a', b'b'].into_iter().zip(&taken) {
-                let mut of_sender = came.clone();
+            session(&queue, &socket, &peer);
+            shutdown.join().unwrap();
+            let accepted = pushers.map(|pusher| pusher.join().unwrap());
+            assert!(queue.is_empty());
+            let mut received = received(&peer);
+            assert_eq!(received.pop().as_deref(), Some(LAST));
+            for (sender, accepted) in [b'a', b'b'].into_iter().zip(&accepted) {
+                let mut of_sender = received.clone();
                 of_sender.retain(|frame| frame[0] == sender);
-                assert_eq!(&of_sender, taken);
+                assert_eq!(&of_sender, accepted);
             }
-            assert_eq!(came.len(), taken[0].len() + taken[1].len());
+            assert_eq!(received.len(), accepted[0].len() + accepted[1].len());
         });
     }
 
     #[test]
-    fn a_slow_peer_is_told_so_and_gets_no_torn_frame() {
+    fn slow_peer_receives_the_last_frame_and_no_torn_one() {
         explore_many(10_000, || {
-            let (outbox, socket, peer) = pair(3, 4);
+            let (queue, socket, peer) = pair(3, 4);
             let pushers = [
-                pusher(&outbox, &[b"a1", b"a2", b"a3"]),
-                pusher(&outbox, &[b"b1", b"b2", b"b3"]),
+                pusher(&queue, &[b"a1", b"a2", b"a3"]),
+                pusher(&queue, &[b"b1", b"b2", b"b3"]),
             ];
-            session(&outbox, &socket, &peer); // 12 bytes are too many for 3 and 4
-            let taken = pushers.map(|pusher| pusher.join().unwrap());
-            assert!(outbox.is_empty());
-            assert_eq!(outbox.state(), QueueState::Overflowed);
-            let mut came = came(&peer);
-            assert_eq!(came.pop().as_deref(), Some(LAST));
-            for (sender, taken) in [b'a', b'b'].into_iter().zip(&taken) {
-                let mut of_sender = came.clone();
+            session(&queue, &socket, &peer); // 12 bytes exceed the socket's 3 and the limit of 4
+            let accepted = pushers.map(|pusher| pusher.join().unwrap());
+            assert!(queue.is_empty());
+            assert_eq!(queue.state(), QueueState::Overflowed);
+            let mut received = received(&peer);
+            assert_eq!(received.pop().as_deref(), Some(LAST));
+            for (sender, accepted) in [b'a', b'b'].into_iter().zip(&accepted) {
+                let mut of_sender = received.clone();
                 of_sender.retain(|frame| frame[0] == sender);
-                assert!(is_start_of(&of_sender, taken), "{of_sender:?} {taken:?}");
+                assert!(
+                    is_start_of(&of_sender, accepted),
+                    "{of_sender:?} {accepted:?}"
+                );
             }
         });
     }
 
     #[test]
-    fn a_peer_that_goes_at_any_time_is_noticed_by_who_pushes() {
+    fn reset_at_any_time_is_noticed_by_a_push() {
         explore_many(10_000, || {
-            let (outbox, socket, peer) = pair(3, WIDE);
+            let (queue, socket, peer) = pair(3, WIDE);
             let pushers = [
-                pusher(&outbox, &[b"a1", b"a2"]),
-                pusher(&outbox, &[b"b1", b"b2"]),
+                pusher(&queue, &[b"a1", b"a2"]),
+                pusher(&queue, &[b"b1", b"b2"]),
             ];
             let owner = {
-                let (outbox, socket) = (outbox.clone(), socket.clone());
-                let (_, nobody) = connect(0);
-                thread::spawn(move || session(&outbox, &socket, &nobody))
+                let (queue, socket) = (queue.clone(), socket.clone());
+                let (_, unconnected) = connect(0);
+                thread::spawn(move || session(&queue, &socket, &unconnected))
             };
             peer.reset();
             for pusher in pushers {
                 pusher.join().unwrap();
             }
-            let _ = push(&outbox, b"c1"); // notices, if nobody had yet
+            let _ = push(&queue, b"c1"); // notices the reset if no other push has
             owner.join().unwrap();
-            assert_eq!(outbox.state(), QueueState::Broken);
-            assert!(outbox.is_empty());
+            assert_eq!(queue.state(), QueueState::Broken);
+            assert!(queue.is_empty());
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong is counted where an operator looks: `/info.json`.
+//! Counters of rejected tokens, slow subscribers and panics in `/info.json`.
 
 use crate::support::eventually;
 use crate::support::server::Server;
@@ -9,7 +9,7 @@ fn stats(server: &Server) -> serde_json::Value {
 }
 
 #[test]
-fn counters_follow_the_known_ones_and_begin_at_zero() {
+fn counters_keep_their_order_and_begin_at_zero() {
     let server = Server::start();
     let text = server.get("/info.json").text().to_owned();
     let places: Vec<_> = [
@@ -40,9 +40,9 @@ fn every_rejected_token_is_counted() {
         server
             .post_token(&format!("{}x", token::publisher("a", "{}")))
             .expect_error(400);
-        let mut stranger = server.raw();
-        stranger.authenticate("a.b.c").expect_close(4001);
-        eventually("they are counted", || {
+        let mut raw = server.raw();
+        raw.authenticate("a.b.c").expect_close(4001);
+        eventually("the three rejected tokens are counted", || {
             (stats(&server)["rejected_tokens"] == 3 * round).then_some(())
         });
     }

@@ -1,6 +1,7 @@
-//! Half-open peers: the network goes away without a word, as it does under a phone in a tunnel.
+//! Half-open connections: the network to a peer fails without a FIN or a RST, as it does for a
+//! phone that loses its signal.
 //!
-//! The server runs in a network of its own with two cables to ours; one of them is pulled.
+//! The server runs in a network namespace with two links to ours; one of them is taken down.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -11,23 +12,24 @@ use crate::support::process::Launch;
 use crate::support::raw::RawSocket;
 use crate::support::server::Server;
 use crate::support::{eventually, token};
-use crate::tools::vitals::{Vitals, wait_shrunk};
+use crate::tools::proc_stats::{ProcStats, wait_shrunk};
 
-/// So many subscribers behind the cable that is pulled.
+/// Subscribers behind the link that is taken down.
 const LOST: usize = 50;
 
-/// A network namespace with two cables; both go with it.
+/// A network namespace with two links, removed when dropped.
 struct Network {
     name: String,
 }
 
-/// One cable: our end, its end, and their addresses in a range for testing (RFC 2544).
-const CABLES: [(&str, &str, &str, &str); 2] = [
+/// Of each link: our end, the server's end, and their addresses, in a range for benchmarks
+/// (RFC 2544).
+const LINKS: [(&str, &str, &str, &str); 2] = [
     ("bftort0", "bftort1", "198.18.97.1/30", "198.18.97.2/30"),
     ("bftort2", "bftort3", "198.18.97.5/30", "198.18.97.6/30"),
 ];
-const STEADY: &str = "198.18.97.2";
-const LOSABLE: &str = "198.18.97.6";
+const STABLE: &str = "198.18.97.2";
+const UNSTABLE: &str = "198.18.97.6";
 
 impl Network {
     fn new() -> Network {
@@ -35,30 +37,30 @@ impl Network {
         ip(&format!("netns add {name}"));
         let network = Network { name };
         let name = &network.name;
-        for (ours, its, our_address, its_address) in CABLES {
+        for (ours, servers, our_address, server_address) in LINKS {
             ip(&format!(
-                "link add {ours} type veth peer name {its} netns {name}"
+                "link add {ours} type veth peer name {servers} netns {name}"
             ));
             ip(&format!("address add {our_address} dev {ours}"));
             ip(&format!("link set {ours} up"));
             ip(&format!(
-                "-netns {name} address add {its_address} dev {its}"
+                "-netns {name} address add {server_address} dev {servers}"
             ));
-            ip(&format!("-netns {name} link set {its} up"));
+            ip(&format!("-netns {name} link set {servers} up"));
         }
         network
     }
 
-    /// Nothing goes through any more, in either direction, and nobody is told.
-    fn pull_the_losable_cable(&self) {
-        ip(&format!("link set {} down", CABLES[1].0));
+    /// Takes the unstable link down: packets are lost in both directions, without an error.
+    fn take_link_down(&self) {
+        ip(&format!("link set {} down", LINKS[1].0));
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // The cables would go with the namespace, but only some time later.
-        for (ours, ..) in CABLES {
+        // The kernel removes the links with the namespace, but only some time later.
+        for (ours, ..) in LINKS {
             try_ip(&format!("link delete {ours}"));
         }
         try_ip(&format!("netns delete {}", self.name));
@@ -77,9 +79,9 @@ fn ip(arguments: &str) {
     assert!(outcome.status.success(), "ip {arguments}: {outcome:?}");
 }
 
-/// The server as it is seen through the other cable.
-fn through_losable(server: &Server) -> SocketAddr {
-    SocketAddr::new(LOSABLE.parse().expect("an address"), server.address.port())
+/// The server's address on the unstable link.
+fn unstable_address(server: &Server) -> SocketAddr {
+    SocketAddr::new(UNSTABLE.parse().expect("an address"), server.address.port())
 }
 
 fn start_in(network: &Network, settings: &[(&str, &str)]) -> Server {
@@ -91,33 +93,33 @@ fn start_in(network: &Network, settings: &[(&str, &str)]) -> Server {
         .iter()
         .fold(launch, |launch, (name, value)| launch.env(name, value))
         .start();
-    server.address.set_ip(STEADY.parse().expect("an address"));
+    server.address.set_ip(STABLE.parse().expect("an address"));
     server
 }
 
 #[test]
-fn peers_whose_network_is_gone_are_gone_after_two_ping_intervals() {
+fn half_open_subscribers_are_closed_after_two_ping_intervals() {
     let network = Network::new();
     let settings = [("BIFROST_PING_INTERVAL", "1s"), ("BIFROST_LOG", "debug")];
     let server = start_in(&network, &settings);
     let mut alice = server.subscriber(&["a"]);
-    let before = Vitals::of(&server);
+    let before = ProcStats::of(&server);
     let lost: Vec<_> = (0..LOST)
         .map(|_| {
-            let mut raw = RawSocket::connect(through_losable(&server));
+            let mut raw = RawSocket::connect(unstable_address(&server));
             raw.authenticate(&token::subscriber(&["a", "b"]));
             raw.expect_confirmed(&["a", "b"]);
             raw
         })
         .collect();
     assert_eq!(server.broadcast("a", r#"{"n":1}"#), 1 + LOST as u64);
-    network.pull_the_losable_cable();
-    // What goes to the lost waits for them, and delays nobody.
+    network.take_link_down();
+    // The message to the lost peers stays queued, and delays no other subscriber.
     server.broadcast("a", r#"{"n":2}"#);
     alice.expect(r#"{"n":1}"#);
     alice.expect(r#"{"n":2}"#);
-    // Alice reads, and so answers the pings that keep her; the lost don't.
-    eventually("the lost are gone", || {
+    // Alice answers the pings while she reads; the lost peers can't.
+    eventually("the lost peers are closed", || {
         alice.expect_nothing();
         (server.stats().connected == 1).then_some(())
     });
@@ -130,12 +132,12 @@ fn peers_whose_network_is_gone_are_gone_after_two_ping_intervals() {
     wait_shrunk(&server, before);
     let log = server.stderr.so_far();
     let silent = log.iter().filter(|line| line.contains("ending=silent"));
-    assert_eq!(silent.count(), LOST, "something else ended them: {log:#?}");
+    assert_eq!(silent.count(), LOST, "another reason closed them: {log:#?}");
     drop(lost);
 }
 
 #[test]
-fn peers_whose_network_is_gone_do_not_hold_the_end() {
+fn half_open_connections_do_not_delay_the_shutdown() {
     let network = Network::new();
     let settings = [
         ("BIFROST_DRAIN_TIMEOUT", "2s"),
@@ -143,8 +145,8 @@ fn peers_whose_network_is_gone_do_not_hold_the_end() {
     ];
     let mut server = start_in(&network, &settings);
     let mut alice = server.subscriber(&["a"]);
-    let _lost = RawSocket::connect(through_losable(&server));
-    network.pull_the_losable_cable();
+    let _lost = RawSocket::connect(unstable_address(&server));
+    network.take_link_down();
     server.signal(Signal::TERM);
     alice.expect_close(1012, "Service restart");
     assert_eq!(server.wait().code(), Some(0));

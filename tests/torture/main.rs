@@ -1,31 +1,31 @@
-//! Faults, floods and crowds: what the server has to survive, tried on the real binary.
+//! Torture tests: faults, floods and exhausted resources, tried on the real binary.
 //!
-//! Each module is one kind of trouble. The tests take minutes and have to run one after the
-//! other, as `make torture` does; some need root, for a network or a user of the server's own.
-//! Nothing depends on how fast the machine is: what is asserted is who gets what, what it
-//! costs compared with what it may cost, and that everything comes to an end.
+//! Each module covers one kind of fault. The tests take minutes and must run one after the
+//! other, as `make torture` does. Some need root, to give the server a network or a user of
+//! its own. No assertion depends on the speed of the machine: the tests assert which client
+//! receives what, what the server uses compared with its limits, and that every wait ends.
 
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 #[path = "../it/support/mod.rs"]
 mod support;
 mod tools;
 
-mod bombs;
-mod clock;
+mod bad_tokens;
+mod clock_jumps;
+mod connection_limit;
 mod counters;
-mod ending;
 mod eviction;
-mod exhaustion;
 mod footprint;
-mod frozen;
-mod fullness;
-mod garbage;
 mod half_open;
-mod liars;
+mod json_bombs;
+mod malformed_input;
 mod metrics;
 mod panics;
-mod per_address;
-mod queue_total;
-mod reserve;
+mod per_ip_limit;
+mod queue_budget;
+mod reserved_connections;
 mod resets;
-mod sloth;
+mod resource_exhaustion;
+mod shutdown;
+mod slow_clients;
+mod suspended;

@@ -1,19 +1,19 @@
-//! The listener for metrics under fire: what happens there stays there.
+//! The metrics listener under load: it disturbs no client of the main listener.
 
 use std::net::TcpStream;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::exposition::Scrape;
 use crate::support::process::Launch;
-use crate::support::watched::{ANYWHERE, Watched, read};
+use crate::support::prometheus_text::Scrape;
+use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics, read};
 use crate::support::{eventually, raise_file_limit};
-use crate::tools::vitals::expect_idle;
+use crate::tools::proc_stats::expect_idle;
 
 const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A page, however many others want one.
-fn scrape_stubbornly(server: &Watched) -> Scrape {
+/// Scrapes the metrics, as often as it takes for a response.
+fn scrape_with_retry(server: &ServerWithMetrics) -> Scrape {
     eventually("a scrape is answered", || {
         let mut http = server.scraper();
         let response = http.try_send(REQUEST).then(|| http.try_response());
@@ -22,14 +22,14 @@ fn scrape_stubbornly(server: &Watched) -> Scrape {
 }
 
 #[test]
-fn descriptors_that_run_out_make_no_loop_busy_and_scrapes_come_back() {
+fn descriptor_exhaustion_causes_no_busy_loop_and_scrapes_recover() {
     raise_file_limit();
     let launch = Launch::serve()
         .env("BIFROST_REQUEST_TIMEOUT", "10m")
         .env(ANYWHERE.0, ANYWHERE.1);
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     let mut alice = server.raw_subscriber(&["a"]);
-    // Taken away behind its back: its limits always leave some.
+    // Lowered after the start: the server's own limits always leave some descriptors.
     let most = Some(server.scrape().value("process_open_fds") as u64 + 4);
     let few = Rlimit {
         current: most,
@@ -40,7 +40,7 @@ fn descriptors_that_run_out_make_no_loop_busy_and_scrapes_come_back() {
     let floods: Vec<TcpStream> = [server.metrics, server.address]
         .into_iter()
         .flat_map(|address| (0..50).map(move |_| address))
-        .map(|address| TcpStream::connect(address).expect("the kernel takes it"))
+        .map(|address| TcpStream::connect(address).expect("connect"))
         .collect();
     server.stderr.wait_for("accept failed", |line| {
         line.contains("accept failed").then_some(())
@@ -48,19 +48,19 @@ fn descriptors_that_run_out_make_no_loop_busy_and_scrapes_come_back() {
     expect_idle(&server);
     alice.expect_nothing();
     drop(floods);
-    let scrape = scrape_stubbornly(&server);
+    let scrape = scrape_with_retry(&server);
     assert!(scrape.value("bifrost_accept_failures_total") >= 1.0);
     assert_eq!(server.broadcast("a", "{}"), 1);
     alice.expect_text("{}");
 }
 
 #[test]
-fn flood_of_scrapes_leaves_the_main_port_alone() {
+fn flood_of_scrapes_does_not_disturb_the_main_listener() {
     raise_file_limit();
     let launch = Launch::serve().env(ANYWHERE.0, ANYWHERE.1);
-    let server = Watched::over(launch.start());
+    let server = ServerWithMetrics::over(launch.start());
     let mut alice = server.raw_subscriber(&["a"]);
-    // More scrapers than there are places, each with more requests than it reads.
+    // More scrapers than the listener accepts, each with more requests than it reads responses.
     let requests = REQUEST.repeat(200);
     let flood: Vec<_> = (0..100)
         .map(|_| {
@@ -75,7 +75,7 @@ fn flood_of_scrapes_leaves_the_main_port_alone() {
         alice.expect_text(&message);
     }
     drop(flood);
-    let scrape = scrape_stubbornly(&server);
+    let scrape = scrape_with_retry(&server);
     assert_eq!(scrape.value("bifrost_deliveries_total"), 200.0);
     assert_eq!(scrape.value("bifrost_websockets"), 1.0);
     expect_idle(&server);

@@ -1,13 +1,13 @@
-//! A panic in one connection, as a build with `--features provoke-panic` allows: it ends that
-//! connection, is logged and counted, and nobody else notices.
+//! A panic in one connection, which a build with `--features provoke-panic` lets a client cause:
+//! it ends that connection alone, and is logged and counted.
 
 use crate::support::eventually;
 use crate::support::http::Http;
 use crate::support::raw::RawSocket;
 use crate::support::server::Server;
 use crate::support::token;
+use crate::tools::proc_stats::{ProcStats, wait_shrunk};
 use crate::tools::publisher::Publisher;
-use crate::tools::vitals::{Vitals, wait_shrunk};
 
 /// Makes the thread of a request panic.
 fn panic_over_http(server: &Server) {
@@ -16,11 +16,11 @@ fn panic_over_http(server: &Server) {
     let rest = http.until_end();
     assert!(
         !rest.starts_with(b"HTTP/1.1 404"),
-        "it can't be provoked: build with --features provoke-panic"
+        "the server does not panic: build with --features provoke-panic"
     );
 }
 
-/// Makes the thread of a WebSocket connection panic, and sees it end.
+/// Makes the thread of a WebSocket connection panic, and waits for the connection's end.
 fn panic_over_websocket(mut raw: RawSocket) {
     raw.send_text(r#"{"event":"panic"}"#);
     raw.http.until_end();
@@ -33,9 +33,9 @@ fn panics(server: &Server) -> u64 {
         .unwrap_or_else(|| panic!("no panics in {info}"))
 }
 
-/// Waits until so many panics are counted and logged, and asserts that they are not more.
+/// Waits until so many panics are counted and logged, and asserts that no more are counted.
 #[track_caller]
-fn expect_told(server: &Server, count: u64) {
+fn expect_panics(server: &Server, count: u64) {
     eventually("the panics are counted", || {
         (panics(server) >= count).then_some(())
     });
@@ -48,12 +48,12 @@ fn expect_told(server: &Server, count: u64) {
 }
 
 #[test]
-fn panic_of_a_request_is_logged_once_and_counted() {
+fn panic_in_a_request_is_logged_once_and_counted() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     assert_eq!(panics(&server), 0);
     panic_over_http(&server);
-    expect_told(&server, 1);
+    expect_panics(&server, 1);
     let log = server.stderr.so_far();
     let lines = log.iter().filter(|line| line.contains("panic place="));
     assert_eq!(lines.count(), 1, "{log:#?}");
@@ -63,12 +63,12 @@ fn panic_of_a_request_is_logged_once_and_counted() {
 }
 
 #[test]
-fn panic_of_a_subscriber_leaves_exact_counts() {
+fn panic_in_a_subscriber_leaves_exact_counts() {
     let server = Server::start();
     let mut alice = server.raw_subscriber(&["a"]);
     panic_over_websocket(server.raw_subscriber(&["a", "b"]));
     server.wait_connected(1);
-    expect_told(&server, 1);
+    expect_panics(&server, 1);
     let stats = server.stats().info["stats"].clone();
     assert_eq!(stats["channels"], 1, "{stats}");
     assert_eq!(stats["subscriptions"], 1, "{stats}");
@@ -79,21 +79,21 @@ fn panic_of_a_subscriber_leaves_exact_counts() {
 }
 
 #[test]
-fn panic_of_a_stranger_leaves_exact_counts() {
+fn panic_in_an_unauthenticated_connection_leaves_exact_counts() {
     let server = Server::start();
     panic_over_websocket(server.raw());
     server.wait_connected(0);
-    expect_told(&server, 1);
+    expect_panics(&server, 1);
     server.raw_subscriber(&["a"]).expect_nothing();
 }
 
 #[test]
-fn many_panics_leak_nothing_and_disturb_nobody() {
+fn many_panics_leak_nothing_and_disturb_no_subscriber() {
     const ROUNDS: u64 = 30;
     let server = Server::with(&[("BIFROST_MAX_CONNECTIONS", "20")]);
     let mut alice = server.raw_subscriber(&["a"]);
     let mut publisher = Publisher::new(&server, 0, "a", 100);
-    let before = Vitals::of(&server);
+    let before = ProcStats::of(&server);
     for _ in 0..ROUNDS {
         panic_over_http(&server);
         panic_over_websocket(server.raw_when_free());
@@ -102,7 +102,7 @@ fn many_panics_leak_nothing_and_disturb_nobody() {
         bob.expect_confirmed(&["b"]);
         panic_over_websocket(bob);
         let message = publisher.next_message();
-        assert_eq!(publisher.post_stubbornly(), 1);
+        assert_eq!(publisher.post_with_retry(), 1);
         alice.expect_text(&message);
     }
     server.wait_connected(1);

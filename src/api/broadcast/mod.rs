@@ -1,120 +1,76 @@
-//! The first journey: `POST /broadcast`, from a request's body to the subscribers.
+//! `POST /broadcast`: from the body of a request to the subscribers of a channel.
 //!
-//! A message comes in one of two ways: inside a token that is good for this one message
-//! (`signed`), or bare, with a token in the header that is good for some channels (`granted`).
+//! A message comes in one of two ways: inside a token that is valid for this one message
+//! (`signed`), or bare, with a token in the header that is valid for some channels (`bearer`).
 
 mod bearer;
+mod error;
+mod publication;
 mod signed;
 
+use std::time::Instant;
+
+use log::warn;
 use serde::Serialize;
-use serde_json::value::RawValue;
-use tungstenite::Bytes;
 
-use crate::auth::{TokenError, Verifier};
-use crate::http::{HttpError, Request, Response};
+use crate::auth::Verifier;
+use crate::http::{Request, Response, Status};
 use crate::hub::Hub;
-use crate::protocol::channel;
-use crate::protocol::json::{self, Text};
+use crate::telemetry::counter::Label;
 use crate::telemetry::counters;
-use crate::websocket::frame;
+use crate::telemetry::labels::BroadcastResult;
+use crate::telemetry::throttle::Throttle;
 
-/// The answer to a broadcast that was sent.
+pub use error::BroadcastError;
+
+use publication::Publication;
+
+static REJECTED: Throttle = Throttle::new();
+
+/// The response to a broadcast that was sent.
 #[derive(Serialize)]
 struct Sent {
     message: &'static str,
     deliveries: usize,
 }
 
-/// Why nothing was sent.
-#[derive(Debug)]
-pub struct Refused {
-    /// What the sender is told.
-    pub refusal: HttpError,
-    /// What is wrong with the token, if that is it; only for the log.
-    pub token: Option<TokenError>,
+/// Sends the messages of a request, counts and logs the result, and answers.
+pub fn answer(request: &Request, verifier: &Verifier, hub: &Hub) -> Response {
+    let began = Instant::now(); // the request is complete
+    let response = post(request, verifier, hub).unwrap_or_else(|error| {
+        log_error(&error);
+        error.http.into()
+    });
+    counters::BROADCASTS.add_one(BroadcastResult::of(response.status().code()));
+    counters::BROADCAST_DURATION.observe(began.elapsed());
+    response
 }
 
-impl From<HttpError> for Refused {
-    fn from(refusal: HttpError) -> Refused {
-        Refused {
-            refusal,
-            token: None,
-        }
-    }
-}
-
-/// A message on its way to a channel, ready for the wire.
-struct Broadcast {
-    channel: String,
-    frame: Bytes,
-}
-
-/// Sends the messages in a request to every subscriber of their channels, if all are good.
+/// Sends the messages of a request to every subscriber of their channels, if all are valid.
 ///
 /// # Errors
-/// A refusal whose sentence says what is wrong: 400; or, without a token in the body, 401
-/// when the header has no good one and 403 when it is not good for the channel (RFC 6750 §3.1).
-pub fn post(request: &Request, verifier: &Verifier, registry: &Hub) -> Result<Response, Refused> {
-    let send = |broadcast: &Broadcast| registry.broadcast(&broadcast.channel, &broadcast.frame);
-    let deliveries = match signed::find_token(request) {
-        Ok(token) => send(&signed::read(&token, verifier)?),
-        Err(no_token) if no_token.is_final => return Err(no_token.refusal.into()),
-        Err(no_token) => bearer::read(request, verifier, no_token.refusal)?
-            .iter()
-            .map(send)
-            .sum(),
+/// 400 with a sentence that says what is wrong; without a token in the body, 401 when the header
+/// has no valid one, and 403 when it does not allow the channel (RFC 6750 §3.1).
+pub fn post(request: &Request, verifier: &Verifier, hub: &Hub) -> Result<Response, BroadcastError> {
+    let publications = match signed::find_token(request) {
+        Ok(token) => vec![signed::read(&token, verifier)?],
+        Err(no_token) if no_token.is_final => return Err(no_token.error.into()),
+        Err(no_token) => bearer::read(request, verifier, no_token.error)?,
     };
-    Ok(Response::json(
-        200,
-        &Sent {
-            message: "Success",
-            deliveries,
-        },
-    ))
-}
-
-impl Broadcast {
-    /// Checks what a broadcast consists of, each as the application wrote it.
-    ///
-    /// # Errors
-    /// What is wrong, as a sentence.
-    fn new(channel: Option<&RawValue>, message: Option<&RawValue>) -> Result<Broadcast, String> {
-        let channel = channel.ok_or("channel is missing")?;
-        let Text(channel) =
-            serde_json::from_str(channel.get()).map_err(|_| "channel is not a string")?;
-        channel::check(&channel).map_err(|fault| format!("channel {fault}"))?;
-        let message = message.ok_or("message is missing")?.get();
-        if !json::is_object(message.as_bytes()) {
-            return Err("message is not an object".into());
-        }
-        Ok(Broadcast {
-            channel: channel.into_owned(),
-            frame: frame::text(message),
-        })
-    }
-}
-
-/// What a token that is not taken is answered, and counted; `status` depends on where it was.
-fn reject(rejection: TokenError, status: u16) -> Refused {
-    counters::AUTH_FAILURES.add_one(rejection.into());
-    let refusal = match rejection {
-        TokenError::TooDeep => HttpError::new(
-            status,
-            format!("claims are nested over {} levels deep", json::MAX_DEPTH),
-        ),
-        _ => HttpError::new(status, "Bad signature"), // never told apart
+    let send = |Publication { channel, payload }| hub.broadcast(&channel, payload);
+    let sent = Sent {
+        message: "Success",
+        deliveries: publications.into_iter().map(send).sum(),
     };
-    Refused {
-        refusal,
-        token: Some(rejection),
-    }
+    Ok(Response::json(Status::Ok, &sent))
 }
 
-/// Only the place is told: the parser's own words could repeat the text.
-fn not_json(error: &serde_json::Error) -> HttpError {
-    let (line, column) = (error.line(), error.column());
-    HttpError::new(
-        400,
-        format!("body is not JSON (line {line}, column {column})"),
-    )
+fn log_error(error: &BroadcastError) {
+    let Some(suppressed) = REJECTED.pass() else {
+        return;
+    };
+    let (status, reason) = (error.http.status.code(), &error.http.message);
+    let label = error.auth.and_then(|auth| auth.label());
+    let token = label.map_or_else(String::new, |label| format!(" token={}", label.name()));
+    warn!("broadcast refused status={status} reason={reason:?}{token} suppressed={suppressed}");
 }

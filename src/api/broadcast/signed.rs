@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Broadcast, Refused, bearer, not_json, reject};
+use super::error::{BroadcastError, TokenPlace, not_json, reject_token, too_deep};
+use super::publication::{Publication, is_list};
 use crate::auth::Verifier;
 use crate::http::{HttpError, Request};
 use crate::protocol::json::{self, Text};
@@ -14,54 +15,53 @@ use crate::protocol::json::{self, Text};
 /// Why there is no token in a body.
 #[derive(Debug)]
 pub struct NoToken {
-    /// The answer, unless the header has a token.
-    pub refusal: HttpError,
-    /// Whether it is the answer even then.
+    /// The error, unless the header has a token.
+    pub error: HttpError,
+    /// Whether it is the error even then.
     pub is_final: bool,
 }
 
 impl NoToken {
-    fn here(sentence: impl Into<String>) -> NoToken {
+    /// The header may have one.
+    fn in_body(message: impl Into<String>) -> NoToken {
         NoToken {
-            refusal: HttpError::new(400, sentence),
+            error: HttpError::bad_request(message),
             is_final: false,
         }
     }
 
-    fn at_all(sentence: impl Into<String>) -> NoToken {
+    /// The body is wrong, whatever the header has.
+    fn in_request(error: HttpError) -> NoToken {
         NoToken {
+            error,
             is_final: true,
-            ..NoToken::here(sentence)
         }
     }
 }
 
-/// Reads the one message that a token is good for.
+/// Reads the one message that a token is valid for.
 ///
 /// # Errors
-/// A refusal with 400.
-pub fn read(token: &str, verifier: &Verifier) -> Result<Broadcast, Refused> {
-    let verified = verifier
-        .verify(token)
-        .map_err(|rejection| reject(rejection, 400))?;
-    let claims = verified
-        .claims(SystemTime::now())
-        .map_err(|rejection| reject(rejection, 400))?;
-    Broadcast::new(claims.channel, claims.message)
-        .map_err(|sentence| HttpError::new(400, sentence).into())
+/// 400.
+pub fn read(token: &str, verifier: &Verifier) -> Result<Publication, BroadcastError> {
+    let reject = |error| reject_token(error, TokenPlace::Body);
+    let verified = verifier.verify(token).map_err(reject)?;
+    let claims = verified.claims(SystemTime::now()).map_err(reject)?;
+    Publication::new(claims.channel, claims.message)
+        .map_err(|message| HttpError::bad_request(message).into())
 }
 
-/// The token in a JSON body; or, when the body is declared a form and is not a JSON
-/// object, in the form.
+/// The token in a JSON body; or, when the body is declared a form and is not a JSON object, in the
+/// form.
 ///
 /// # Errors
-/// What the body lacks.
+/// Why there is none.
 pub fn find_token(request: &Request) -> Result<Cow<'_, str>, NoToken> {
     let body = request.body.trim_ascii();
     match body.first() {
-        None => Err(NoToken::here(r#"body is empty; send {"token":"<JWT>"}"#)),
+        None => Err(NoToken::in_body(r#"body is empty; send {"token":"<JWT>"}"#)),
         Some(b'{') => token_in_json(body),
-        Some(_) if bearer::is_list(body) => Err(no_object(body)), // curl calls everything a form
+        Some(_) if is_list(body) => Err(no_object(body)), // curl calls everything a form
         Some(_) if is_form(request) => token_in_form(body),
         Some(_) => Err(no_object(body)),
     }
@@ -74,21 +74,22 @@ fn token_in_json(body: &[u8]) -> Result<Cow<'_, str>, NoToken> {
         token: Option<&'a RawValue>,
     }
     if json::is_too_deep(body) {
-        let limit = json::MAX_DEPTH;
-        return Err(NoToken::at_all(format!(
-            "body is nested over {limit} levels deep"
-        )));
+        return Err(NoToken::in_request(too_deep()));
     }
-    let body_with =
-        serde_json::from_slice(body).map_err(|error: serde_json::Error| match error.is_data() {
-            true => NoToken::at_all("body has token more than once"),
-            false => no_json(&error),
-        });
-    let Body { token } = body_with?;
+    let parsed = serde_json::from_slice(body);
+    let Body { token } = parsed.map_err(|error: serde_json::Error| {
+        if error.is_data() {
+            NoToken::in_request(HttpError::bad_request("body has token more than once"))
+        } else {
+            no_json(&error)
+        }
+    })?;
     match token.map(|token| serde_json::from_str(token.get())) {
         Some(Ok(Text(token))) => Ok(token),
-        Some(Err(_)) => Err(NoToken::at_all("token is not a string")),
-        None => Err(NoToken::here(
+        Some(Err(_)) => Err(NoToken::in_request(HttpError::bad_request(
+            "token is not a string",
+        ))),
+        None => Err(NoToken::in_body(
             r#"body has no token; send {"token":"<JWT>"}"#,
         )),
     }
@@ -99,7 +100,7 @@ fn token_in_form(body: &[u8]) -> Result<Cow<'_, str>, NoToken> {
     let token = fields
         .find(|(name, _)| name == "token")
         .map(|(_, token)| token);
-    token.ok_or_else(|| NoToken::here("form has no token; send token=<JWT>"))
+    token.ok_or_else(|| NoToken::in_body("form has no token; send token=<JWT>"))
 }
 
 fn is_form(request: &Request) -> bool {
@@ -108,17 +109,17 @@ fn is_form(request: &Request) -> bool {
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// What a body that is not an object lacks.
+/// Why a body that is not an object has no token.
 fn no_object(body: &[u8]) -> NoToken {
     match serde_json::from_slice::<&RawValue>(body) {
-        Ok(_) => NoToken::here(r#"body is not a JSON object; send {"token":"<JWT>"}"#),
+        Ok(_) => NoToken::in_body(r#"body is not a JSON object; send {"token":"<JWT>"}"#),
         Err(error) => no_json(&error),
     }
 }
 
 fn no_json(error: &serde_json::Error) -> NoToken {
     NoToken {
-        refusal: not_json(error),
+        error: not_json(error),
         is_final: false,
     }
 }

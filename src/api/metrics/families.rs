@@ -1,14 +1,15 @@
-//! What is told to Prometheus, and in which words.
+//! The page of metrics: every metric with its name and help.
 //!
-//! Nothing here has a channel or an address for a label: how many samples there are is known
-//! before the first request.
+//! No metric has a channel, an address or anything else that clients choose for a label, so the
+//! number of time series is fixed.
 
-use super::{Sources, process};
+use super::process;
+use crate::api::services::Services;
 use crate::telemetry::counters;
-use crate::telemetry::text::Page;
+use crate::telemetry::prometheus::Page;
 
-/// The whole page, as it is at this moment.
-pub fn page(sources: &Sources) -> String {
+/// The whole page, at this moment.
+pub fn page(services: &Services) -> String {
     let mut page = Page::default();
     page.info(
         "bifrost_build_info",
@@ -19,18 +20,18 @@ pub fn page(sources: &Sources) -> String {
     page.gauge(
         "bifrost_draining",
         "Whether the server is about to stop.",
-        sources.stop.is_triggered(),
+        services.shutdown.is_triggered(),
     );
-    write_connections(&mut page, sources);
-    write_websockets(&mut page, sources);
-    write_broadcasts(&mut page, sources);
-    write_queues(&mut page, sources);
+    write_connections(&mut page, services);
+    write_websockets(&mut page, services);
+    write_broadcasts(&mut page, services);
+    write_queues(&mut page, services);
     process::write(&mut page);
     page.into_text()
 }
 
-fn write_connections(page: &mut Page, sources: &Sources) {
-    let occupancy = sources.connections.occupancy();
+fn write_connections(page: &mut Page, services: &Services) {
+    let occupancy = services.connections.occupancy();
     page.gauge(
         "bifrost_connections",
         "Open connections, HTTP and WebSocket.",
@@ -44,7 +45,7 @@ fn write_connections(page: &mut Page, sources: &Sources) {
     page.counter(
         "bifrost_connections_accepted_total",
         "Connections that were accepted.",
-        occupancy.admitted,
+        occupancy.accepted,
     );
     page.counter(
         "bifrost_connections_evicted_total",
@@ -75,8 +76,8 @@ fn write_connections(page: &mut Page, sources: &Sources) {
     );
 }
 
-fn write_websockets(page: &mut Page, sources: &Sources) {
-    let stats = sources.registry.stats();
+fn write_websockets(page: &mut Page, services: &Services) {
+    let stats = services.hub.stats();
     page.gauge(
         "bifrost_websockets",
         "Open WebSocket connections.",
@@ -122,8 +123,8 @@ fn write_websockets(page: &mut Page, sources: &Sources) {
     );
 }
 
-fn write_broadcasts(page: &mut Page, sources: &Sources) {
-    let stats = sources.registry.stats();
+fn write_broadcasts(page: &mut Page, services: &Services) {
+    let stats = services.hub.stats();
     page.counter_vec(
         "bifrost_broadcasts_total",
         "Requests to broadcast that were answered.",
@@ -147,15 +148,15 @@ fn write_broadcasts(page: &mut Page, sources: &Sources) {
     );
 }
 
-fn write_queues(page: &mut Page, sources: &Sources) {
+fn write_queues(page: &mut Page, services: &Services) {
     page.gauge(
         "bifrost_queue_bytes",
         "What waits for all subscribers together.",
-        sources.queue_total.bytes(),
+        services.queue_budget.bytes(),
     );
     page.gauge(
         "bifrost_queue_limit_bytes",
         "What may wait for all subscribers together.",
-        sources.queue_total.limit(),
+        services.queue_budget.limit(),
     );
 }

@@ -1,5 +1,5 @@
-//! What the kernel says of this process, for the metrics with the names that every client of
-//! Prometheus gives them. What can't be read is left out.
+//! Metrics of this process from the kernel, under the names that Prometheus's own client libraries
+//! use. What can't be read is left out.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -9,12 +9,12 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::telemetry::text::Page;
+use crate::telemetry::prometheus::Page;
 
-/// Where in `/proc/self/stat` the start is, counted from behind the name (proc_pid_stat(5)).
+/// The index of the start time in `/proc/self/stat`, behind the name (proc_pid_stat(5)).
 const START: usize = 19;
 
-/// Writes what there is to say.
+/// Writes the metrics.
 pub fn write(page: &mut Page) {
     page.counter(
         "process_cpu_seconds_total",
@@ -34,7 +34,7 @@ pub fn write(page: &mut Page) {
             page.gauge(name, help, value.saturating_mul(unit));
         }
     }
-    // The listing itself needs one of them.
+    // The listing itself holds one of them.
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         let open = files.count().saturating_sub(1);
         page.gauge("process_open_fds", "Number of open file descriptors.", open);
@@ -45,7 +45,7 @@ pub fn write(page: &mut Page) {
     }
 }
 
-/// Fields of `/proc/self/status`, their units, and what they are told as.
+/// Fields of `/proc/self/status`, their units in bytes or 1, and the names and help of the metrics.
 const FIELDS: [(&str, u64, &str, &str); 3] = [
     (
         "VmRSS",
@@ -79,9 +79,9 @@ fn field_of(status: &str, field: &str) -> Option<u64> {
     value.split_whitespace().next()?.parse().ok()
 }
 
-/// When the process began, since 1970. The kernel counts from the boot, so when that was is
-/// worked out from the clocks: `/proc/stat`, which knows, may be hidden from us. Only once, or
-/// else it would not be the same twice, which is how a restart is noticed.
+/// The start of the process since 1970. The kernel counts from the boot, whose time is computed from
+/// the clocks: `/proc/stat`, which has it, may be hidden from a service. Computed once, since
+/// Prometheus takes another value for a restart.
 fn start() -> Option<Duration> {
     static START: OnceLock<Option<Duration>> = OnceLock::new();
     *START.get_or_init(|| {
@@ -93,13 +93,13 @@ fn start() -> Option<Duration> {
     })
 }
 
-/// In ticks after the boot.
+/// The start in ticks after the boot.
 fn start_in(stat: &str) -> Option<u64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
     behind_name.split_whitespace().nth(START)?.parse().ok()
 }
 
-/// What a clock shows; nothing, should it be before its beginning.
+/// The time of a clock; zero if it is negative.
 fn time(clock: ClockId) -> Duration {
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
@@ -111,7 +111,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     #[test]
-    fn everything_is_told_here() {
+    fn every_metric_is_written_here() {
         let mut page = Page::default();
         write(&mut page);
         let text = page.into_text();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_is_in_the_past_and_not_long_ago() {
+    fn the_start_is_recent() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let age = now.as_secs_f64() - start().unwrap().as_secs_f64();
         // A tick is a hundredth of a second, and the clocks are not read at one moment.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_parenthesis_misleads_nobody() {
+    fn a_name_with_a_parenthesis_is_skipped() {
         let numbers: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let stat = format!("7 (x) (1 2) S {}", numbers.join(" "));
         assert_eq!(start_in(&stat), Some(22));

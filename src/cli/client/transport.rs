@@ -20,7 +20,7 @@ use ureq::unversioned::transport::{
 use super::error::ClientError;
 use super::url::Url;
 use crate::net::dial::{DialError, dial};
-use crate::net::socket;
+use crate::net::poll;
 
 /// For each of a host's addresses to take the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl Dialer {
         let addresses = self.url.addresses()?;
         let connected = dial(&addresses, CONNECT_LIMIT, |fd, deadline| {
             let deadline = end.map_or(deadline, |end| end.min(deadline));
-            socket::wait(&mut [fd], Some(deadline))
+            poll::wait(&mut [fd], Some(deadline))
         });
         let stream = connected.map_err(|error| match error {
             DialError::Failed(error) | DialError::Interrupted(error) => error,

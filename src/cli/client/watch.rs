@@ -6,8 +6,8 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags};
 
 use super::error::ClientError;
-use crate::net::shutdown::Shutdown;
-use crate::net::socket::{self, Wait};
+use crate::net::Shutdown;
+use crate::net::poll::{self, Wait};
 
 /// Waits in `poll`, and notices a cancellation meanwhile.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Watch {
             PollFd::new(&stdout, PollFlags::empty()),
         ];
         fds.extend(fd);
-        let woken = socket::wait(&mut fds, Some(deadline))
+        let woken = poll::wait(&mut fds, Some(deadline))
             .map_err(|error| ClientError::Lost(format!("can't wait: {error}")))?;
         if fds[..2].iter().any(|fd| !fd.revents().is_empty()) {
             return Err(ClientError::Cancelled);

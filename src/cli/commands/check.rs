@@ -2,26 +2,24 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::input::of_server;
-use super::{CommandError, Status, output};
-use crate::cli;
-use crate::config::{Config, ConfigError, Given, Keys, SETTINGS, Setting, Variables};
+use super::outcome::{CommandError, Status};
+use super::output;
+use crate::cli::variables;
+use crate::config::{Config, ConfigError, Given, SETTINGS, Setting, Variables};
 use crate::net::connections;
 use crate::net::listener::Listener;
 
-/// What the names of the settings that hold or lead to a secret begin with.
-const SECRET: &str = "JWT_SECRET";
-/// Readable by others than its owner and group (chmod(2)).
-const FOR_OTHERS: u32 = 0o004;
+/// The permission to read for users other than the file's owner and group (chmod(2)).
+const READABLE_BY_OTHERS: u32 = 0o004;
 
-/// Prints each setting with what it came out as and where it comes from, then what is not
-/// good about them.
+/// Prints each setting with its value and its source, then the warnings.
 ///
 /// # Errors
-/// Like `serve`: the last of the settings that are wrong, after the others were noted.
+/// As for `serve`: the first setting that is wrong. The errors of the others are printed before.
 pub fn run(variables: &Variables) -> Result<Status, CommandError> {
-    let config = Config::from_variables(variables).map_err(|first| all_faults(variables, first))?;
-    let config = config.with_unknown(cli::unknown()?);
+    let config =
+        Config::from_variables(variables).map_err(|first| with_all_errors(variables, first))?;
+    let config = config.with_unknown(variables::unknown()?);
     config.check_listeners(variables)?;
     let table: String = SETTINGS
         .iter()
@@ -31,8 +29,13 @@ pub fn run(variables: &Variables) -> Result<Status, CommandError> {
     for warning in warnings(variables, &config) {
         output::note(&format!("warning: {warning}"));
     }
-    // The port may be the running server's; whether the address is this machine's is seen
-    // with any port.
+    bind(&config)?;
+    Ok(Status::Good)
+}
+
+/// Binds both listeners for a moment, on a free port: the configured one may be in use by the
+/// running server, and any port shows whether the address is one of this machine.
+fn bind(config: &Config) -> Result<(), CommandError> {
     let what = format!("can't listen on HOST {:?}", config.host);
     Listener::bind(&config.host, 0).map_err(CommandError::system(what))?;
     if let Some(mut address) = config.metrics_addr {
@@ -40,44 +43,32 @@ pub fn run(variables: &Variables) -> Result<Status, CommandError> {
         address.set_port(0);
         Listener::bind_to(address).map_err(CommandError::system(what))?;
     }
-    Ok(Status::Good)
+    Ok(())
 }
 
-/// Notes what is wrong but for one, which is for the caller to tell. Settings are read one
-/// by one, so that each is looked at.
-fn all_faults(variables: &Variables, first: ConfigError) -> CommandError {
-    let names = SETTINGS.iter().map(|setting| setting.variable);
-    let of_others = names
-        .filter(|name| !name.starts_with(SECRET))
-        .filter_map(|name| of_server(variables, &[name]).err());
-    let of_secret = Keys::from_variables(variables).err();
-    let of_previous = Keys::previous(variables).err();
-    let faults = of_others.chain(of_secret).chain(of_previous);
-    for fault in faults.filter(|fault| *fault != first) {
-        output::note(&fault.to_string());
+/// Prints every error but the first, which the caller prints.
+fn with_all_errors(variables: &Variables, first: ConfigError) -> CommandError {
+    let errors = Config::errors(variables).into_iter();
+    for error in errors.filter(|error| *error != first) {
+        output::note(&error.to_string());
     }
     first.into()
 }
 
-/// One line of the table; none for the way to give the secret that was not taken.
+/// One line of the table. A secret's variable and its file's share one value: the one that is
+/// not given has no line.
 fn row(setting: &Setting, variables: &Variables, config: &Config) -> Option<String> {
     let given = variables.get(setting.variable);
-    let is_secret = setting.variable.starts_with(SECRET);
-    if is_secret && given.is_none() {
+    if setting.is_secret() && given.is_none() {
         return None;
     }
-    let value = match (config.value_of(setting.variable), given) {
-        (Some(value), _) => value,
-        (None, Some(_)) if is_secret || setting.flag.is_none() => "given".into(),
-        (None, Some(given)) => given.value.to_string_lossy().into_owned(),
-        (None, None) => "-".into(),
-    };
-    let origin = given.map_or("default", cli::origin);
+    let value = setting.value_in(config);
+    let origin = given.map_or("default", variables::origin);
     let variable = setting.variable;
     Some(format!("{variable:<30} {value:<28} {origin}\n"))
 }
 
-/// What the server would warn about, and what it can't see.
+/// The warnings of the server, and those about this machine that only this command gives.
 fn warnings(variables: &Variables, config: &Config) -> Vec<String> {
     let mut warnings = config.warnings();
     let possible = connections::limit(None);
@@ -86,21 +77,18 @@ fn warnings(variables: &Variables, config: &Config) -> Vec<String> {
             "BIFROST_MAX_CONNECTIONS is {wanted}, over the {possible} that the file limit allows here"
         ));
     }
-    let files = ["JWT_SECRET_FILE", "JWT_SECRET_PREVIOUS_FILE"];
-    warnings.extend(
-        files
-            .iter()
-            .filter_map(|file| open_file(variables.get(file)?)),
-    );
+    let files = SETTINGS.iter().filter(|setting| setting.is_secret_file());
+    let given = files.filter_map(|setting| variables.get(setting.variable));
+    warnings.extend(given.filter_map(readable_by_others));
     warnings
 }
 
-/// A secret's file, if it is for everybody to read.
-fn open_file(given: &Given) -> Option<String> {
+/// A warning where everybody on this machine may read the file of a secret.
+fn readable_by_others(given: &Given) -> Option<String> {
     let path = &given.value;
     let mode = std::fs::metadata(path).ok()?.mode();
-    let is_open = mode & FOR_OTHERS != 0;
-    is_open.then(|| {
+    let is_readable = mode & READABLE_BY_OTHERS != 0;
+    is_readable.then(|| {
         format!(
             "everybody may read {}; use chmod 600",
             path.to_string_lossy()

@@ -8,14 +8,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::outcome::CommandError;
-use crate::api::subscribe::MAX_CHANNELS;
 use crate::auth;
 use crate::config::Keys;
 use crate::protocol::channel;
 use crate::protocol::json;
+use crate::protocol::limits::{MAX_CHANNELS, MAX_JSON_DEPTH};
 
 /// The claims take one level of nesting for themselves.
-const MAX_MESSAGE_DEPTH: usize = json::MAX_DEPTH - 1;
+const MAX_MESSAGE_DEPTH: usize = MAX_JSON_DEPTH - 1;
 /// Longest publisher's token, in bytes: nginx and others take 8 KiB for one header.
 const MAX_PUBLISHER_TOKEN: usize = 8000;
 

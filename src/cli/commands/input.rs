@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::cli::action::TextSource;
 use crate::cli::client::url::Url;
-use crate::config::{Config, ConfigError, Given, Keys, Variables};
+use crate::config::{self, Given, Keys, Variables};
 
 use super::outcome::CommandError;
 use super::output;
@@ -122,29 +122,13 @@ pub fn server_url(variables: &Variables) -> Result<Url, CommandError> {
             CommandError::Usage(format!("{} is {text:?}; use {cure}", given.name))
         });
     }
-    let config = of_server(variables, &["HOST", "PORT"])?;
-    match config.port {
-        0 => Err(CommandError::Usage(
+    let (host, port) = config::listen_address(variables)?;
+    if port == 0 {
+        return Err(CommandError::Usage(
             "PORT is 0, so that the server's port is not known; give --url http://HOST:PORT".into(),
-        )),
-        port => Ok(Url::of_server(&config.host, port)),
+        ));
     }
-}
-
-/// Some of the server's settings as it reads them, whatever its others are.
-///
-/// # Errors
-/// When one of these is wrong.
-pub fn of_server(variables: &Variables, wanted: &[&str]) -> Result<Config, ConfigError> {
-    let wanted = variables.iter().filter(|(name, _)| wanted.contains(name));
-    let mut wanted: Variables = wanted.map(|(name, given)| (*name, given.clone())).collect();
-    // The real one may be missing, and says nothing about these.
-    let stand_in = Given {
-        name: "JWT_SECRET".into(),
-        value: "x".repeat(64).into(),
-    };
-    wanted.insert("JWT_SECRET", stand_in);
-    Config::from_variables(&wanted)
+    Ok(Url::of_server(&host, port))
 }
 
 fn utf8(bytes: Vec<u8>, what: &str) -> Result<String, CommandError> {
@@ -173,7 +157,7 @@ fn unreadable(error: io::Error) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::samples::variables;
+    use crate::config::fixtures::variables;
 
     #[test]
     fn the_server_is_where_its_settings_say() {

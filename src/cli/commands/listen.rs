@@ -17,7 +17,7 @@ use crate::cli::client::subscription::Subscription;
 use crate::cli::client::url::Url;
 use crate::cli::client::watch::Watch;
 use crate::config::{Keys, Variables};
-use crate::net::shutdown::Shutdown;
+use crate::net::Shutdown;
 
 /// How long a token is valid. It is used at once, but clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -236,7 +236,7 @@ fn channels_of(token: &str) -> Option<Vec<String>> {
     struct Claims {
         channels: Vec<String>,
     }
-    let claims = token.split('.').nth(1).and_then(auth::part)?;
+    let claims = token.split('.').nth(1).and_then(auth::decode_part)?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
     Some(claims.channels)
 }

@@ -1,4 +1,4 @@
-//! The commands, except `serve` and `demo`: a file each.
+//! The commands, a file each.
 //!
 //! A command gets the settings and its arguments, prints to stdout, and returns an exit status
 //! or an error. None of them ends the process.
@@ -15,6 +15,7 @@ mod man;
 mod outcome;
 mod output;
 mod secret;
+mod serve;
 mod token;
 mod unit;
 
@@ -27,6 +28,7 @@ pub use listen::run as listen;
 pub use man::run as man;
 pub use outcome::{CommandError, Status};
 pub use output::{note, print};
-pub use secret::{random as random_secret, run as secret};
+pub use secret::run as secret;
+pub use serve::{demo, serve};
 pub use token::run as token;
 pub use unit::run as unit;

@@ -1,14 +1,14 @@
-//! What heads are read as, and what is refused.
+//! Heads that are accepted and rejected.
 
 use super::*;
-use crate::http::head_end::{MAX_HEAD, MAX_REQUEST_LINE};
+use crate::protocol::limits::{MAX_HEAD, MAX_REQUEST_LINE};
 
 fn parse(head: &str) -> Result<Option<(Head, usize)>, HttpError> {
     Head::parse(head.as_bytes())
 }
 
 fn status(head: &str) -> u16 {
-    parse(head).expect_err("a refusal").status
+    parse(head).expect_err("an error").status.code()
 }
 
 fn whole(head: &str) -> Head {
@@ -16,7 +16,7 @@ fn whole(head: &str) -> Head {
 }
 
 #[test]
-fn a_usual_head_is_read() {
+fn a_usual_head_is_parsed() {
     let text = "POST /broadcast/?a=b HTTP/1.1\r\nhOsT: x\r\nContent-Length: 12\r\n\r\nrest";
     let (head, size) = parse(text).unwrap().unwrap();
     assert_eq!(
@@ -27,7 +27,7 @@ fn a_usual_head_is_read() {
 }
 
 #[test]
-fn a_head_that_is_not_there_yet_is_waited_for() {
+fn a_partial_head_is_waited_for() {
     for part in [
         "",
         "\r\n",
@@ -52,12 +52,12 @@ fn paths_are_found_in_every_form_of_target() {
         ("*", "*"),
         ("/r?u=http://x/y", "/r"),
     ] {
-        assert_eq!(path(target), expected, "{target}");
+        assert_eq!(split_target(target).0, expected, "{target}");
     }
 }
 
 #[test]
-fn what_two_parsers_could_read_differently_is_refused() {
+fn what_two_parsers_could_read_differently_is_rejected() {
     for lines in [
         "Host: x\r\nContent-Length: 1\r\nContent-Length: 1",
         "Host: x\r\nContent-Length: 1\r\nContent-Length: 2",
@@ -106,7 +106,7 @@ fn what_two_parsers_could_read_differently_is_refused() {
 }
 
 #[test]
-fn what_we_do_not_know_is_told_as_such() {
+fn unknown_codings_versions_and_expectations_have_their_status() {
     assert_eq!(
         status("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"),
         501
@@ -119,13 +119,13 @@ fn what_we_do_not_know_is_told_as_such() {
         );
     }
     let head = whole("GET / HTTP/1.1\r\nHost: x\r\nExpect: cake\r\n\r\n");
-    assert_eq!(head.expects_continue().unwrap_err().status, 417);
+    assert_eq!(head.expects_continue().unwrap_err().status.code(), 417);
     let head = whole("GET / HTTP/1.1\r\nHost: x\r\nExpect:\r\n\r\n");
     assert_eq!(head.expects_continue(), Ok(false));
 }
 
 #[test]
-fn limits_hold_before_the_end_has_come() {
+fn limits_hold_before_the_end_has_arrived() {
     assert_eq!(
         status(&format!("GET /{}", "x".repeat(MAX_REQUEST_LINE))),
         414
@@ -141,7 +141,7 @@ fn limits_hold_before_the_end_has_come() {
 }
 
 #[test]
-fn what_has_come_behind_a_limit_changes_no_refusal() {
+fn input_beyond_a_limit_does_not_change_the_status() {
     let line = format!("GET /{}\n", "x".repeat(2 * MAX_REQUEST_LINE));
     assert_eq!(status(&line), 414);
     let head = format!("GET / HTTP/1.1\r\nA: {}\n", "x".repeat(MAX_HEAD));
@@ -160,9 +160,20 @@ fn keep_alive_follows_the_version() {
 }
 
 #[test]
-fn headers_that_mean_nothing_here_may_hold_any_text() {
+fn headers_may_hold_text_outside_ascii() {
     let head = "GET / HTTP/1.1\r\nHost: x\r\nCookie: na\u{ef}ve\r\n\r\n";
     whole(head);
     let head = whole("GET / HTTP/1.1\r\nHost: x\r\nOrigin: na\u{ef}ve\r\n\r\n");
     assert_eq!(head.header("Origin"), Some("na??ve"));
+}
+
+#[test]
+fn every_header_and_the_query_can_be_asked_for() {
+    let head = whole("GET /a/?x=1&y=a%20b&x=2 HTTP/1.1\r\nHost: x\r\nAccept: a/b\r\n\r\n");
+    assert_eq!(head.header("accept"), Some("a/b"));
+    assert_eq!(head.query.as_deref(), Some("x=1&y=a%20b&x=2"));
+    assert_eq!(head.query_value("x").as_deref(), Some("1"));
+    assert_eq!(head.query_value("y").as_deref(), Some("a b"));
+    assert_eq!(head.query_value("z"), None);
+    assert_eq!(whole("GET /a HTTP/1.1\r\nHost: x\r\n\r\n").query, None);
 }

@@ -1,30 +1,39 @@
-//! What waits for all subscribers together, and who has to go when it is too much.
+//! The budget of all send queues together: the bytes that may wait in them.
 //!
-//! Only those whose socket is full are on the list, so a server that keeps up pays nothing.
-//! Bytes are counted as each subscriber would have to be sent them; a frame that waits for
-//! many is in memory once, so the real need is less.
+//! Only queues whose socket is full are listed, so a server whose subscribers keep up pays nothing.
+//! Bytes count once for each queue that they wait in; a frame that waits in many is in memory once,
+//! so the real need is less.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::writer::Shared as Entry;
 use crate::net::sync::{AtomicI64, Mutex, Ordering};
 
-/// A handle on the total; clones share it.
+/// A queue in which bytes wait, as the budget sees it.
+pub trait Waiting: fmt::Debug + Send + Sync {
+    /// The bytes that it counts towards the budget.
+    fn waiting_bytes(&self) -> u64;
+
+    /// Drops what waits, and has the subscriber disconnected. Locks no queue.
+    fn overflow(&self);
+}
+
+/// A handle on the budget; clones share it.
 #[derive(Debug, Clone)]
 pub struct QueueBudget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Below zero for a moment, when bytes are taken off before they were put on.
+    /// Negative for a moment, when bytes are subtracted before they were added.
     bytes: AtomicI64,
     limit: AtomicI64,
-    /// Guards who has something waiting, by address. Nothing is locked under it.
-    stalled: Mutex<HashMap<usize, Weak<Entry>>>,
+    /// Guards the stalled queues, by address. Nothing is locked under it.
+    stalled: Mutex<HashMap<usize, Weak<dyn Waiting>>>,
 }
 
 impl QueueBudget {
-    /// Nothing waits, and `limit` bytes may.
+    /// A budget of `limit` bytes, of which none is used.
     pub fn new(limit: usize) -> QueueBudget {
         QueueBudget(Arc::new(Shared {
             bytes: AtomicI64::new(0),
@@ -33,50 +42,64 @@ impl QueueBudget {
         }))
     }
 
-    /// Changes how many bytes may wait. Whoever has to go for that goes with the next frame that
-    /// has to wait.
+    /// Changes the limit. Queues that are too full for it are evicted when the next frame waits.
     pub fn set_limit(&self, limit: usize) {
         self.0.limit.store(signed(limit), Ordering::Relaxed);
     }
 
-    /// What waits, in bytes.
+    /// The bytes that wait.
     pub fn bytes(&self) -> u64 {
         u64::try_from(self.0.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// What may wait, in bytes.
+    /// The bytes that may wait.
     pub fn limit(&self) -> u64 {
         u64::try_from(self.0.limit.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    pub(super) fn add(&self, bytes: u64) {
+    /// Counts bytes that begin to wait.
+    pub fn add(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
     }
 
-    pub(super) fn remove(&self, bytes: u64) {
+    /// Counts bytes that no longer wait.
+    pub fn remove(&self, bytes: u64) {
         self.0.bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Evicts the fullest queue until the total is within its budget. Locks no queue: the holder of
+    /// its lock may be waiting for the caller's.
+    pub fn evict_largest(&self) {
+        while self.is_over() {
+            let Some(largest) = self.largest() else {
+                return;
+            };
+            largest.overflow();
+        }
+    }
+
+    fn is_over(&self) -> bool {
         self.0.bytes.load(Ordering::Relaxed) > self.0.limit.load(Ordering::Relaxed)
     }
 
-    pub(super) fn enlist(&self, key: usize, entry: Weak<Entry>) {
-        self.0.stalled.lock().insert(key, entry);
+    /// Lists a stalled queue.
+    pub fn list(&self, key: usize, queue: Weak<dyn Waiting>) {
+        self.0.stalled.lock().insert(key, queue);
     }
 
-    pub(super) fn strike(&self, key: usize) {
+    /// Takes a queue off the list.
+    pub fn unlist(&self, key: usize) {
         self.0.stalled.lock().remove(&key);
     }
 
-    /// The one for whom most waits.
-    pub(super) fn largest(&self) -> Option<Arc<Entry>> {
+    /// The queue in which most bytes wait.
+    fn largest(&self) -> Option<Arc<dyn Waiting>> {
         let stalled = self.0.stalled.lock();
-        // Kept until the list is let go: the last handle of one takes it off the list.
-        let entries: Vec<Arc<Entry>> = stalled.values().filter_map(Weak::upgrade).collect();
+        // Kept until the list is unlocked: dropping the last handle of a queue unlists it.
+        let queues: Vec<Arc<dyn Waiting>> = stalled.values().filter_map(Weak::upgrade).collect();
         drop(stalled);
-        let largest = entries.iter().max_by_key(|entry| entry.countable())?;
-        (largest.countable() > 0).then(|| largest.clone())
+        let largest = queues.iter().max_by_key(|queue| queue.waiting_bytes())?;
+        (largest.waiting_bytes() > 0).then(|| largest.clone())
     }
 }
 
@@ -86,35 +109,33 @@ fn signed(bytes: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{bytes, fill, pair_in, read};
-    use super::super::{Push, QueueState};
+    use super::super::state::{Push, QueueState};
+    use super::super::tests::{bytes, drain, fill, pair_in, read, until_broken};
     use super::*;
 
     const AMPLE: usize = 1 << 30;
 
     #[test]
-    fn what_waits_is_counted_and_forgotten() {
-        let total = QueueBudget::new(AMPLE);
-        let (outbox, mut peer) = pair_in(&total, AMPLE);
-        let pushed = fill(&outbox);
-        let waiting = total.bytes();
+    fn waiting_bytes_are_counted_until_they_are_written() {
+        let budget = QueueBudget::new(AMPLE);
+        let (queue, mut peer) = pair_in(&budget, AMPLE);
+        let pushed = fill(&queue);
+        let waiting = budget.bytes();
         assert!(waiting > 0);
-        assert_eq!(outbox.push(&bytes("more")), Push::Accepted);
-        assert_eq!(total.bytes(), waiting + 4);
+        assert_eq!(queue.push(&bytes("more")), Push::Accepted);
+        assert_eq!(budget.bytes(), waiting + 4);
         let reader = std::thread::spawn(move || read(&mut peer, pushed + 4));
-        while !outbox.is_empty() {
-            outbox.resume();
-        }
+        drain(&queue);
         reader.join().unwrap();
-        assert_eq!(total.bytes(), 0);
-        assert!(total.0.stalled.lock().is_empty());
+        assert_eq!(budget.bytes(), 0);
+        assert!(budget.0.stalled.lock().is_empty());
     }
 
     #[test]
-    fn the_one_for_whom_most_waits_goes_first() {
-        let total = QueueBudget::new(512 * 1024);
-        let (small, _a) = pair_in(&total, AMPLE);
-        let (large, _b) = pair_in(&total, AMPLE);
+    fn the_fullest_queue_is_evicted_first() {
+        let budget = QueueBudget::new(512 * 1024);
+        let (small, _a) = pair_in(&budget, AMPLE);
+        let (large, _b) = pair_in(&budget, AMPLE);
         fill(&small);
         fill(&large);
         let frame = bytes(&"x".repeat(100 * 1024));
@@ -122,28 +143,26 @@ mod tests {
             assert_eq!(large.push(&frame), Push::Accepted);
         }
         assert_eq!(large.state(), QueueState::Open);
-        // One too many, and it need not be the one that was pushed to.
+        // Over the budget by one frame, which is not the evicted queue's.
         for _ in 0..2 {
             assert_eq!(small.push(&frame), Push::Accepted);
         }
         assert_eq!(large.state(), QueueState::Overflowed);
         assert_eq!(small.state(), QueueState::Open);
-        assert!(total.bytes() <= 512 * 1024);
+        assert!(budget.bytes() <= 512 * 1024);
     }
 
     #[test]
-    fn who_is_gone_is_off_the_list_with_all_its_bytes() {
-        let total = QueueBudget::new(AMPLE);
-        let (left, _a) = pair_in(&total, AMPLE);
-        let (reset, peer) = pair_in(&total, AMPLE);
+    fn a_queue_that_is_gone_counts_no_bytes() {
+        let budget = QueueBudget::new(AMPLE);
+        let (left, _a) = pair_in(&budget, AMPLE);
+        let (reset, peer) = pair_in(&budget, AMPLE);
         fill(&left);
         fill(&reset);
         drop(left);
         drop(peer);
-        while reset.state() == QueueState::Open {
-            reset.resume();
-        }
-        assert!(total.0.stalled.lock().is_empty());
-        assert_eq!(total.bytes(), 0);
+        until_broken(&reset);
+        assert!(budget.0.stalled.lock().is_empty());
+        assert_eq!(budget.bytes(), 0);
     }
 }

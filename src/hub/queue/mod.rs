@@ -1,13 +1,17 @@
-//! What goes to one subscriber: a queue, and the right to write its socket.
+//! The send queue of one subscriber, and the right to write its socket.
 //!
-//! Waking a thread costs four times as much as the write that it would do, so whoever
-//! pushes a frame writes it too, as long as the socket takes it. Only when it does not
-//! is the subscriber's own thread rung, which goes on when `poll` says writable. This is
-//! the only way to the socket, so frames can't interleave. It knows no HTTP, JSON or JWT.
+//! The thread that pushes a frame also writes it, without blocking, as long as the socket takes it:
+//! waking another thread costs four times as much as the write. With one thread per subscriber,
+//! woken for every message, a delivery cost 12.5 µs of CPU; written by the broadcasting thread it
+//! costs 2.4 to 3.0 µs, where a bare `write` costs 2.2 to 2.7 µs. Only when the socket is full is
+//! the subscriber's own thread woken, which goes on when `poll` says writable. Every write goes
+//! through the queue, so frames can't interleave.
 //!
-//! This file is what others see of it; `writing` is how it is done.
+//! [`SendQueue`] is the queue as others see it, `writer` how it is shared between threads,
+//! [`QueueBudget`] what may wait in all queues together.
 
 mod budget;
+mod state;
 mod writer;
 
 use std::io;
@@ -16,77 +20,48 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::net::socket::{Socket, Waker};
-use crate::net::sync::MutexGuard;
+pub use budget::QueueBudget;
+pub use state::{Backlog, Push, QueueState};
 
+use crate::net::socket::Socket;
+use crate::net::sync::MutexGuard;
+use crate::net::waker::Waker;
 use writer::{Shared, Writer};
 
-pub use budget::QueueBudget;
-
-/// What became of a frame that was pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Push {
-    /// Written, or waiting for its turn.
-    Accepted,
-    /// The subscriber is too slow, closing or gone.
-    Rejected,
-}
-
-/// Whether the outbox still takes frames, and if not, why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueState {
-    /// It takes frames, or was sealed on purpose.
-    Open,
-    /// More waited than may, for it or for all; what still waits is dropped.
-    Overflowed,
-    /// The socket refused a write: the peer is gone.
-    Broken,
-}
-
-/// What happens to waiting frames when the outbox is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backlog {
-    /// They go out before the last frame.
-    Keep,
-    /// They are dropped, but for the frame that was begun.
-    Drop,
-}
-
-/// A handle on one subscriber's outbox; clones share it.
+/// A handle on one subscriber's queue; clones share it.
 #[derive(Debug, Clone)]
 pub struct SendQueue(Arc<Shared>);
 
 impl SendQueue {
-    /// An outbox that writes to `socket`, lets at most `limit` bytes wait, and counts them
-    /// towards the `total` of all.
+    /// A queue that writes to `socket`, in which at most `limit` bytes wait, and which counts them
+    /// towards the `budget` of all queues.
     ///
     /// # Errors
-    /// When descriptors have run out: it needs one for its bell.
-    pub fn new(socket: Socket, limit: usize, total: QueueBudget) -> io::Result<SendQueue> {
-        Ok(SendQueue(Shared::new(socket, limit, total)?))
+    /// When descriptors have run out: it needs one for its waker.
+    pub fn new(socket: Socket, limit: usize, budget: QueueBudget) -> io::Result<SendQueue> {
+        Ok(SendQueue(Shared::new(socket, limit, budget)?))
     }
 
-    /// Hands over whole frames, one or several: written at once if the socket takes it, else queued.
-    pub fn push(&self, frame: &Bytes) -> Push {
-        self.0.push(frame)
+    /// Pushes whole frames, one or several: written at once if the socket takes them, else queued.
+    pub fn push(&self, frames: &Bytes) -> Push {
+        self.0.push(frames)
     }
 
-    /// Brings what a push reads into the processor's cache. Before several pushes: it waits for
-    /// all of that at once, where each push would wait for its own.
-    pub fn fetch(&self) {
-        self.0.fetch();
+    /// Brings what a push reads into the processor's cache. Called for several queues before they
+    /// are pushed to: their loads then overlap, where each push would wait for its own.
+    pub fn prefetch(&self) {
+        self.0.prefetch();
     }
 
-    /// Takes no more frames; `last` goes out when nothing else waits. Only the first call counts.
+    /// Rejects further pushes, and sends `last` when nothing else waits. Only the first call counts.
     ///
-    /// For the owner, who then resumes until the outbox is empty: a push that is being refused
-    /// right now has counted its bytes for a moment, and then nobody else writes `last`.
+    /// The owner has to resume until the queue is empty: a push that is being rejected at this
+    /// moment has counted its bytes, and then only the owner writes `last`.
     pub fn close(&self, last: Bytes, backlog: Backlog) {
         self.0.close(last, backlog);
     }
 
-    /// Lets pushes only queue until the guard is dropped, then writes them together.
+    /// Queues further pushes until the guard is dropped, then writes them together.
     pub fn cork(&self) -> Cork<'_> {
         Cork {
             shared: &self.0,
@@ -94,43 +69,43 @@ impl SendQueue {
         }
     }
 
-    /// Goes on writing after a stall; for the owner, when `poll` said writable.
+    /// Goes on writing after a stall. The owner calls it when `poll` says writable.
     pub fn resume(&self) {
         self.0.resume();
     }
 
-    /// Since when the socket has taken nothing although something waits.
+    /// Since when the socket has taken nothing although bytes wait.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.0.stalled_since()
     }
 
-    /// Whether everything that was pushed has been handed to the kernel.
+    /// Whether all pushed bytes have been handed to the kernel.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the subscriber has to go, because it was too slow or is gone.
+    /// Whether the subscriber has to be disconnected, because it is too slow or gone.
     pub fn state(&self) -> QueueState {
         self.0.state()
     }
 
-    /// What the owner polls to hear of a stall or a verdict.
-    pub fn bell(&self) -> &Waker {
-        self.0.bell()
+    /// The waker that the owner polls to learn of a stall or a changed state.
+    pub fn waker(&self) -> &Waker {
+        self.0.waker()
     }
 
-    /// Wakes the owner, for a reason that is not in the outbox.
-    pub fn ring(&self) {
-        self.0.bell().ring();
+    /// Wakes the owner, for a reason outside the queue.
+    pub fn wake(&self) {
+        self.0.waker().wake();
     }
 
-    /// Silences the bell; look at the stall and the verdict afterwards, not before.
-    pub fn answer_bell(&self) {
-        self.0.bell().answer();
+    /// Clears the waker. The owner looks at the stall and the state after that, not before.
+    pub fn clear_waker(&self) {
+        self.0.waker().clear();
     }
 }
 
-/// While it lives, frames queue; see [`SendQueue::cork`].
+/// Pushes only queue while it lives; see [`SendQueue::cork`].
 pub struct Cork<'a> {
     shared: &'a Shared,
     writer: Option<MutexGuard<'a, Writer>>,

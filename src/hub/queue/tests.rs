@@ -1,26 +1,26 @@
-//! What is written at once, what waits, and what ends an outbox.
+//! Writing at once, waiting, closing and breaking of a send queue.
 
 use super::*;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: usize = 64 * 1024;
 
-/// An outbox and the peer that it writes to.
+/// A queue and the peer that it writes to.
 fn pair(limit: usize) -> (SendQueue, TcpStream) {
     pair_in(&QueueBudget::new(usize::MAX), limit)
 }
 
-pub(super) fn pair_in(total: &QueueBudget, limit: usize) -> (SendQueue, TcpStream) {
+pub(super) fn pair_in(budget: &QueueBudget, limit: usize) -> (SendQueue, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     let (stream, _) = listener.accept().unwrap();
-    let outbox = SendQueue::new(Socket::new(stream), limit, total.clone());
-    (outbox.unwrap(), peer)
+    let queue = SendQueue::new(Socket::new(stream), limit, budget.clone());
+    (queue.unwrap(), peer)
 }
 
 pub(super) fn bytes(text: &str) -> Bytes {
@@ -33,127 +33,140 @@ pub(super) fn read(peer: &mut TcpStream, size: usize) -> Vec<u8> {
     buffer
 }
 
-/// Pushes until the socket is full and something waits.
-pub(super) fn fill(outbox: &SendQueue) -> usize {
+/// Pushes until the socket is full and bytes wait.
+pub(super) fn fill(queue: &SendQueue) -> usize {
     let frame = Bytes::from(vec![b'.'; 16 * 1024]);
     let mut pushed = 0;
-    while outbox.stalled_since().is_none() {
-        assert_eq!(outbox.push(&frame), Push::Accepted);
+    while queue.stalled_since().is_none() {
+        assert_eq!(queue.push(&frame), Push::Accepted);
         pushed += frame.len();
     }
     pushed
 }
 
-/// What the owner does when `poll` says writable.
-fn drain(outbox: &SendQueue) {
-    while !outbox.is_empty() {
-        outbox.resume();
+/// Does what the owner does when `poll` says writable, until a condition holds.
+fn resume_until(queue: &SendQueue, is_so: impl Fn(&SendQueue) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so(queue) {
+        assert!(
+            Instant::now() < deadline,
+            "it does not become so: {queue:?}"
+        );
+        queue.resume();
         thread::yield_now();
     }
 }
 
+/// Writes all that waits.
+pub(super) fn drain(queue: &SendQueue) {
+    resume_until(queue, SendQueue::is_empty);
+}
+
+/// Writes until the queue notices that its peer is gone.
+pub(super) fn until_broken(queue: &SendQueue) {
+    resume_until(queue, |queue| queue.state() != QueueState::Open);
+}
+
 #[test]
-fn a_frame_is_written_by_whoever_pushes_it() {
-    let (outbox, mut peer) = pair(LIMIT);
-    assert_eq!(outbox.push(&bytes("hi")), Push::Accepted);
-    assert!(outbox.is_empty());
+fn a_frame_is_written_by_the_pushing_thread() {
+    let (queue, mut peer) = pair(LIMIT);
+    assert_eq!(queue.push(&bytes("hi")), Push::Accepted);
+    assert!(queue.is_empty());
     assert_eq!(read(&mut peer, 2), b"hi");
 }
 
 #[test]
 fn what_the_socket_does_not_take_waits_for_the_owner() {
-    let (outbox, mut peer) = pair(LIMIT);
-    let pushed = fill(&outbox);
-    assert_eq!(outbox.push(&bytes("last")), Push::Accepted);
+    let (queue, mut peer) = pair(LIMIT);
+    let pushed = fill(&queue);
+    assert_eq!(queue.push(&bytes("last")), Push::Accepted);
     let reader = thread::spawn(move || read(&mut peer, pushed + 4));
-    drain(&outbox);
+    drain(&queue);
     assert_eq!(reader.join().unwrap()[pushed..], *b"last");
-    assert!(outbox.stalled_since().is_none());
+    assert!(queue.stalled_since().is_none());
 }
 
 #[test]
 fn more_than_the_limit_overflows_for_good() {
-    let (outbox, _peer) = pair(LIMIT);
-    fill(&outbox);
-    assert_eq!(outbox.push(&Bytes::from(vec![0; LIMIT])), Push::Rejected);
-    assert_eq!(outbox.state(), QueueState::Overflowed);
-    assert_eq!(outbox.push(&bytes("small")), Push::Rejected);
+    let (queue, _peer) = pair(LIMIT);
+    fill(&queue);
+    assert_eq!(queue.push(&Bytes::from(vec![0; LIMIT])), Push::Rejected);
+    assert_eq!(queue.state(), QueueState::Overflowed);
+    assert_eq!(queue.push(&bytes("small")), Push::Rejected);
 }
 
 #[test]
-fn a_frame_over_the_limit_is_taken_when_nothing_waits() {
-    let (outbox, mut peer) = pair(10);
+fn a_frame_over_the_limit_is_accepted_when_nothing_waits() {
+    let (queue, mut peer) = pair(10);
     let large = Bytes::from(vec![b'x'; 8 << 20]);
-    assert_eq!(outbox.push(&large), Push::Accepted);
-    assert_eq!(outbox.push(&bytes("more")), Push::Rejected);
+    assert_eq!(queue.push(&large), Push::Accepted);
+    assert_eq!(queue.push(&bytes("more")), Push::Rejected);
     let reader = thread::spawn(move || read(&mut peer, 8 << 20));
-    drain(&outbox);
+    drain(&queue);
     assert_eq!(reader.join().unwrap(), large);
 }
 
 #[test]
-fn a_sealed_outbox_keeps_its_backlog_and_takes_no_more() {
-    let (outbox, mut peer) = pair(LIMIT);
-    let pushed = fill(&outbox);
-    assert_eq!(outbox.push(&bytes("kept")), Push::Accepted);
-    outbox.close(bytes("bye"), Backlog::Keep);
-    outbox.close(bytes("twice"), Backlog::Drop);
-    assert_eq!(outbox.push(&bytes("late")), Push::Rejected);
+fn a_closed_queue_keeps_its_backlog_and_rejects_pushes() {
+    let (queue, mut peer) = pair(LIMIT);
+    let pushed = fill(&queue);
+    assert_eq!(queue.push(&bytes("kept")), Push::Accepted);
+    queue.close(bytes("bye"), Backlog::Keep);
+    queue.close(bytes("twice"), Backlog::Drop);
+    assert_eq!(queue.push(&bytes("late")), Push::Rejected);
     let reader = thread::spawn(move || {
         let mut all = Vec::new();
         peer.read_to_end(&mut all).map(|_| all).unwrap()
     });
-    drain(&outbox);
-    drop(outbox);
+    drain(&queue);
+    drop(queue);
     assert_eq!(reader.join().unwrap()[pushed..], *b"keptbye");
 }
 
 #[test]
-fn a_dropped_backlog_leaves_the_frame_that_was_begun() {
-    let (outbox, mut peer) = pair(LIMIT);
-    let pushed = fill(&outbox);
-    assert_eq!(outbox.push(&bytes("dropped")), Push::Accepted);
-    outbox.close(bytes("bye"), Backlog::Drop);
+fn a_dropped_backlog_leaves_the_frame_in_flight() {
+    let (queue, mut peer) = pair(LIMIT);
+    let pushed = fill(&queue);
+    assert_eq!(queue.push(&bytes("dropped")), Push::Accepted);
+    queue.close(bytes("bye"), Backlog::Drop);
     let reader = thread::spawn(move || read(&mut peer, pushed + 3));
-    drain(&outbox);
+    drain(&queue);
     assert_eq!(reader.join().unwrap()[pushed..], *b"bye");
 }
 
 #[test]
-fn a_cork_lets_frames_wait_and_go_together() {
-    let (outbox, mut peer) = pair(LIMIT);
-    let cork = outbox.cork();
-    assert_eq!(outbox.push(&bytes("one")), Push::Accepted);
-    assert_eq!(outbox.push(&bytes("two")), Push::Accepted);
+fn corked_frames_go_together() {
+    let (queue, mut peer) = pair(LIMIT);
+    let cork = queue.cork();
+    assert_eq!(queue.push(&bytes("one")), Push::Accepted);
+    assert_eq!(queue.push(&bytes("two")), Push::Accepted);
     drop(cork);
     assert_eq!(read(&mut peer, 6), b"onetwo");
 }
 
 #[test]
-fn a_peer_that_is_gone_breaks_the_outbox() {
-    let (outbox, peer) = pair(LIMIT);
-    fill(&outbox);
+fn a_peer_that_is_gone_breaks_the_queue() {
+    let (queue, peer) = pair(LIMIT);
+    fill(&queue);
     drop(peer); // with unread input: a reset
-    while outbox.state() == QueueState::Open {
-        outbox.resume();
-    }
-    assert_eq!(outbox.state(), QueueState::Broken);
-    assert_eq!(outbox.push(&bytes("x")), Push::Rejected);
-    assert!(outbox.is_empty());
+    until_broken(&queue);
+    assert_eq!(queue.state(), QueueState::Broken);
+    assert_eq!(queue.push(&bytes("x")), Push::Rejected);
+    assert!(queue.is_empty());
 }
 
 #[test]
-fn frames_of_many_threads_arrive_whole_once_and_in_each_ones_order() {
+fn frames_of_many_threads_arrive_whole_once_and_in_order() {
     const THREADS: u32 = 4;
     const FRAMES: u32 = 20_000;
-    let (outbox, mut peer) = pair(usize::MAX);
+    let (queue, mut peer) = pair(usize::MAX);
     let pushers: Vec<_> = (0..THREADS)
         .map(|thread| {
-            let outbox = outbox.clone();
+            let queue = queue.clone();
             thread::spawn(move || {
                 for number in 0..FRAMES {
                     let frame = [thread.to_be_bytes(), number.to_be_bytes()].concat();
-                    assert_eq!(outbox.push(&frame.into()), Push::Accepted);
+                    assert_eq!(queue.push(&frame.into()), Push::Accepted);
                 }
             })
         })
@@ -168,11 +181,8 @@ fn frames_of_many_threads_arrive_whole_once_and_in_each_ones_order() {
             next[thread] += 1;
         }
     });
-    while pushers.iter().any(|pusher| !pusher.is_finished()) || !outbox.is_empty() {
-        if outbox.stalled_since().is_some() {
-            outbox.resume();
-        }
-        thread::yield_now();
-    }
+    resume_until(&queue, |queue| {
+        pushers.iter().all(thread::JoinHandle::is_finished) && queue.is_empty()
+    });
     reader.join().unwrap();
 }

@@ -1,8 +1,7 @@
-//! How an outbox is shared: who pushes, who writes, and what waits in between.
+//! How a send queue is shared between the threads that push and the one that owns it.
 //!
-//! One lock guards the writing, one word counts what waits and says why nothing more may.
-//! Each function says what the others may be doing meanwhile; the models in `tests/model`
-//! try the orders in which they can meet.
+//! One lock guards the writing; one word counts the waiting bytes and says why no more may wait.
+//! The models in `tests/model` explore the orders in which the threads can meet.
 
 use std::hint::black_box;
 use std::io::{self, ErrorKind};
@@ -11,11 +10,13 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Backlog, Push, QueueBudget, QueueState};
-use crate::net::socket::{Socket, Waker};
+use super::budget::{QueueBudget, Waiting};
+use super::state::{Backlog, Push, QueueState};
+use crate::net::socket::Socket;
 use crate::net::sync::{
     AtomicU64, Mutex, MutexGuard, Ordering, Receiver, Sender, fence, unbounded,
 };
+use crate::net::waker::Waker;
 
 /// Waiting frames are joined up to this many bytes, to go out in one write.
 const BATCH: usize = 16 * 1024;
@@ -26,41 +27,41 @@ const OVERFLOWED: u64 = 1 << 62;
 const BROKEN: u64 = 1 << 61;
 const BYTES: u64 = BROKEN - 1;
 
-/// What the clones of an outbox have in common.
+/// What all handles on a queue share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Guards the writing end of the socket. Nothing under it waits.
+    /// Guards the writing side of the socket. Nothing under it waits.
     writer: Mutex<Writer>,
-    /// Bytes that wait, reserved before they are queued, and the flags above. One word,
-    /// so that a frame is refused or sure to go out before the last one, never between.
+    /// The bytes that wait, reserved before they are queued, and the flags above. One word, so
+    /// that a frame is either rejected, or sure to go out before the last one.
     load: AtomicU64,
     socket: Socket,
     waiting: Sender<Bytes>,
     queue: Receiver<Bytes>,
-    /// In bytes; what `load` may reach.
+    /// Most bytes that may wait.
     limit: u64,
-    /// What waits for all subscribers; this one counts until it overflows.
-    total: QueueBudget,
-    bell: Waker,
+    /// The budget of all queues; this one counts towards it until it overflows.
+    budget: QueueBudget,
+    waker: Waker,
     me: Weak<Shared>,
 }
 
-/// What whoever writes the socket has to know.
+/// The state of the writing side.
 #[derive(Debug, Default)]
 pub struct Writer {
-    /// The rest of what the socket took only in part: goes out before all else.
+    /// The rest of what the socket took in part; it goes out before all else.
     in_flight: Bytes,
-    /// The close frame, once sealed: goes out when nothing else waits.
+    /// The last frame, once closed; it goes out when nothing else waits.
     last: Option<Bytes>,
     has_last: bool,
     drops_backlog: bool,
-    /// Since when the socket takes nothing; pushes only enqueue until the owner resumes.
+    /// Since when the socket takes nothing; pushes only queue until the owner resumes.
     stalled_since: Option<Instant>,
-    /// Whether the total's list has it: from the first stall until nothing waits.
-    is_enlisted: bool,
+    /// Whether the budget lists the queue: from the first stall until nothing waits.
+    is_listed: bool,
 }
 
-/// Whether a drain got to the end of the queue.
+/// Whether writing got to the end of the queue.
 #[derive(PartialEq)]
 enum Flow {
     Clear,
@@ -72,9 +73,9 @@ impl Shared {
     ///
     /// # Errors
     /// When descriptors have run out.
-    pub fn new(socket: Socket, limit: usize, total: QueueBudget) -> io::Result<Arc<Shared>> {
+    pub fn new(socket: Socket, limit: usize, budget: QueueBudget) -> io::Result<Arc<Shared>> {
         let (waiting, queue) = unbounded();
-        let bell = Waker::new()?;
+        let waker = Waker::new()?;
         Ok(Arc::new_cyclic(|me| Shared {
             writer: Mutex::default(),
             load: AtomicU64::new(0),
@@ -82,8 +83,8 @@ impl Shared {
             waiting,
             queue,
             limit: limit as u64,
-            total,
-            bell,
+            budget,
+            waker,
             me: me.clone(),
         }))
     }
@@ -91,14 +92,14 @@ impl Shared {
     /// See [`super::SendQueue::push`].
     pub fn push(&self, frame: &Bytes) -> Push {
         if let Some(mut writer) = self.writer.try_lock() {
-            // Under the lock, nothing reserved means nothing queued, stalled or sealed.
+            // Under the lock, nothing reserved means nothing queued, stalled or closed.
             if self.load.load(Ordering::SeqCst) == 0 {
                 let push = self.write_at_once(&mut writer, frame);
                 let is_whole = writer.in_flight.is_empty();
                 drop(writer);
                 self.look_again();
                 if !is_whole {
-                    self.evict_largest();
+                    self.budget.evict_largest();
                 }
                 return push;
             }
@@ -106,13 +107,13 @@ impl Shared {
         self.enqueue(frame)
     }
 
-    /// See [`super::SendQueue::fetch`].
-    pub fn fetch(&self) {
+    /// See [`super::SendQueue::prefetch`].
+    pub fn prefetch(&self) {
         black_box(self.load.load(Ordering::Relaxed));
-        self.socket.fetch();
+        self.socket.prefetch();
     }
 
-    /// See [`super::SendQueue::seal`].
+    /// See [`super::SendQueue::close`].
     pub fn close(&self, last: Bytes, backlog: Backlog) {
         let load = &self.load;
         self.with_writer(|writer| {
@@ -125,7 +126,7 @@ impl Shared {
         self.drain();
     }
 
-    /// Keeps everybody from writing; whoever lets go has to drain.
+    /// Keeps all threads from writing; the caller has to drain after it lets go.
     pub fn hold(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock()
     }
@@ -146,12 +147,12 @@ impl Shared {
         self.with_writer(|writer| load.load(Ordering::SeqCst) & BYTES == 0 && writer.last.is_none())
     }
 
-    /// See [`super::SendQueue::bell`].
-    pub fn bell(&self) -> &Waker {
-        &self.bell
+    /// See [`super::SendQueue::waker`].
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
-    /// The short way: nothing waits, so the frame needs no queue and no count.
+    /// Writes a frame while nothing waits, so that it needs no queue and no count.
     fn write_at_once(&self, writer: &mut Writer, frame: &Bytes) -> Push {
         let sent = match self.socket.send(frame) {
             Ok(sent) if sent == frame.len() => return Push::Accepted,
@@ -177,73 +178,45 @@ impl Shared {
             if before & CLOSED == 0 {
                 self.overflow();
             }
-            self.look_again(); // another push may have met the lock while we looked at the load
+            self.look_again(); // another push may have met the lock while this one read the load
             return Push::Rejected;
         }
-        // The other end is in `self`, so the channel can't be disconnected.
+        // The receiver is in `self`, so the channel can't be disconnected.
         let _ = self.waiting.send(frame.clone());
         self.drain();
-        self.evict_largest();
+        self.budget.evict_largest();
         Push::Accepted
     }
 
-    /// Counts bytes that will wait; gives the load before.
+    /// Counts bytes that will wait; returns the load before.
     fn reserve(&self, bytes: usize) -> u64 {
         let before = self.load.fetch_add(bytes as u64, Ordering::SeqCst);
-        // Whoever raises the flag takes what was counted until then off the total, and each
-        // step falls on one side of that: the load is one word.
+        // The thread that sets OVERFLOWED takes all that was counted before off the budget. The
+        // load is one word, so this step is either before that or after.
         if before & OVERFLOWED == 0 {
-            self.total.add(bytes as u64);
+            self.budget.add(bytes as u64);
         }
         before
     }
 
-    /// Counts bytes as gone.
+    /// Counts bytes as no longer waiting.
     fn release(&self, bytes: usize) {
         let before = self.load.fetch_sub(bytes as u64, Ordering::SeqCst);
         if before & OVERFLOWED == 0 {
-            self.total.remove(bytes as u64);
+            self.budget.remove(bytes as u64);
         }
     }
 
-    /// The subscriber has to go: what waits is dropped by its owner, and counts no longer.
-    pub fn overflow(&self) {
-        let before = self.load.fetch_or(CLOSED | OVERFLOWED, Ordering::SeqCst);
-        if before & OVERFLOWED == 0 {
-            self.total.remove(before & BYTES);
-        }
-        self.bell.ring();
-    }
-
-    /// Lets those go for whom most waits, until all together wait for what they may. Takes no
-    /// lock of another outbox: its holder may be waiting for us.
-    fn evict_largest(&self) {
-        while self.total.is_over() {
-            let Some(largest) = self.total.largest() else {
-                return;
-            };
-            largest.overflow();
-        }
-    }
-
-    /// The bytes that this one has in the total.
-    pub fn countable(&self) -> u64 {
-        match self.load.load(Ordering::SeqCst) {
-            load if load & OVERFLOWED != 0 => 0,
-            load => load & BYTES,
-        }
-    }
-
-    /// What names it in the total's list.
+    /// What identifies the queue in the budget's list.
     fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Writes what waits, unless somebody else is at it or the socket is full.
+    /// Writes what waits, unless another thread is writing or the socket is full.
     pub fn drain(&self) {
         loop {
-            // Either we get the lock, or its holder sees what we queued when it looks again:
-            // the queue is written before the lock is tried, on both sides of the fence.
+            // Either this thread gets the lock, or its holder sees what this thread queued when
+            // it looks again: on both sides, the fence lies between the queue and the lock.
             fence(Ordering::SeqCst);
             let Some(mut writer) = self.writer.try_lock() else {
                 return;
@@ -266,13 +239,14 @@ impl Shared {
         outcome
     }
 
-    /// For whoever has just released the lock: a push may have met it held.
+    /// Called after the lock was released: a push may have met it held.
     fn look_again(&self) {
         if self.has_work() {
             self.drain();
         }
     }
 
+    /// See [`super::SendQueue::state`].
     pub fn state(&self) -> QueueState {
         match self.load.load(Ordering::SeqCst) {
             load if load & BROKEN != 0 => QueueState::Broken,
@@ -283,7 +257,7 @@ impl Shared {
 
     fn has_work(&self) -> bool {
         fence(Ordering::SeqCst);
-        // Bytes are reserved before they are queued, and most often none are.
+        // Bytes are reserved before they are queued; most often there are none.
         self.load.load(Ordering::SeqCst) & BYTES != 0 && !self.queue.is_empty()
     }
 
@@ -312,13 +286,13 @@ impl Shared {
             }
         }
         writer.stalled_since = None;
-        if std::mem::take(&mut writer.is_enlisted) {
-            self.total.strike(self.key());
+        if std::mem::take(&mut writer.is_listed) {
+            self.budget.unlist(self.key());
         }
         Flow::Clear
     }
 
-    /// The next bytes to write: some frames, or the last one when no other can come.
+    /// The next bytes to write: some frames, or the last one when no other can follow.
     fn next_batch(&self, writer: &mut Writer) -> Option<Bytes> {
         while let Ok(frame) = self.queue.try_recv() {
             let is_dropped = writer.drops_backlog || self.state() == QueueState::Overflowed;
@@ -327,7 +301,7 @@ impl Shared {
             }
             self.release(frame.len());
         }
-        // A push that has reserved but not queued yet drains for itself, and gets here then.
+        // A push that has reserved and not queued yet drains by itself, and gets here then.
         if self.load.load(Ordering::SeqCst) & BYTES != 0 {
             return None;
         }
@@ -336,7 +310,7 @@ impl Shared {
         Some(last)
     }
 
-    /// Small frames that wait together go out together.
+    /// Joins a frame with others that wait, if they are small.
     fn join_waiting(&self, first: Bytes) -> Bytes {
         if first.len() >= BATCH || self.queue.is_empty() {
             return first;
@@ -353,32 +327,50 @@ impl Shared {
 
     fn stall(&self, writer: &mut Writer) {
         writer.stalled_since.get_or_insert_with(Instant::now);
-        if !std::mem::replace(&mut writer.is_enlisted, true) {
-            self.total.enlist(self.key(), self.me.clone());
+        if !std::mem::replace(&mut writer.is_listed, true) {
+            self.budget.list(self.key(), self.me.clone());
         }
-        self.bell.ring();
+        self.waker.wake();
     }
 
-    /// The peer is gone: nothing that waits will ever go out.
+    /// Drops all that waits: the peer is gone.
     fn break_off(&self, writer: &mut Writer) {
         self.load.fetch_or(CLOSED | BROKEN, Ordering::SeqCst);
         self.release(writer.in_flight.len());
         *writer = Writer {
             drops_backlog: true,
-            is_enlisted: writer.is_enlisted,
+            is_listed: writer.is_listed,
             ..Writer::default()
         };
         while self.next_batch(writer).is_some() {}
-        self.bell.ring();
+        self.waker.wake();
     }
 }
 
-/// What still waits is gone with its subscriber.
+impl Waiting for Shared {
+    fn waiting_bytes(&self) -> u64 {
+        match self.load.load(Ordering::SeqCst) {
+            load if load & OVERFLOWED != 0 => 0,
+            load => load & BYTES,
+        }
+    }
+
+    /// The owner is woken, drops what waits, and disconnects the subscriber.
+    fn overflow(&self) {
+        let before = self.load.fetch_or(CLOSED | OVERFLOWED, Ordering::SeqCst);
+        if before & OVERFLOWED == 0 {
+            self.budget.remove(before & BYTES);
+        }
+        self.waker.wake();
+    }
+}
+
+/// Takes what still waits off the budget.
 impl Drop for Shared {
     fn drop(&mut self) {
         self.overflow();
-        if self.writer.get_mut().is_enlisted {
-            self.total.strike(self.key());
+        if self.writer.get_mut().is_listed {
+            self.budget.unlist(self.key());
         }
     }
 }

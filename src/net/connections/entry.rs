@@ -1,163 +1,166 @@
-//! What one connection is at, for those who have to know: a full server that looks for
-//! somebody to ask to leave, and a stopping one that wakes everybody.
+//! The entry of one connection in the table: what it is doing, and how it is evicted.
 //!
-//! A leaf below `connections`. The connection's own thread says what it is at with one
-//! atomic exchange; whoever asks it to leave does the same, so either the request that has
-//! just begun is answered, or the connection is gone before.
+//! The connection's own thread sets the state with one atomic exchange, and so does an eviction:
+//! either a request that has just begun is answered, or the connection is evicted before it.
 
+use std::fmt::Debug;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::hub::queue::{Backlog, SendQueue};
 use crate::net::socket::Socket;
-use crate::websocket::frame;
 
-/// The close code of who has to make room.
-pub const SERVER_IS_FULL: u16 = 1013;
-/// Bits of the word that hold the standing; those above hold microseconds.
-const STANDING_BITS: u32 = 3;
+/// Bits of the word that hold the state; those above hold microseconds.
+const STATE_BITS: u32 = 3;
+const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
 
-/// What a connection is at.
+/// What a connection is doing (like `http.ConnState` of Go).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum ConnState {
-    /// Nothing has come from it yet.
-    Fresh,
-    /// A request has begun to come, and is not there whole.
-    Arriving,
-    /// A request is there, and is not answered.
-    AtWork,
-    /// Between two requests.
+    /// Nothing has been received from it yet.
+    New,
+    /// It has sent a part of a request.
+    Reading,
+    /// It has sent a whole request, which is not answered yet.
+    Active,
+    /// It is between two requests.
     Idle,
-    /// A WebSocket that has not shown a good token.
-    Unauthenticated,
-    /// A WebSocket that has.
-    Subscriber,
-    /// It was asked to leave.
-    Leaving,
+    /// It was upgraded, and has not shown a valid token.
+    Upgraded,
+    /// It was upgraded, and has shown a valid token.
+    Subscribed,
+    /// It was evicted.
+    Evicted,
 }
 
-/// In which order connections make room.
+impl ConnState {
+    fn of(word: u64) -> ConnState {
+        match word & STATE_MASK {
+            0 => ConnState::New,
+            1 => ConnState::Reading,
+            2 => ConnState::Active,
+            3 => ConnState::Idle,
+            4 => ConnState::Upgraded,
+            5 => ConnState::Subscribed,
+            _ => ConnState::Evicted,
+        }
+    }
+}
+
+/// In which order connections are evicted, first to last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvictionPriority {
-    /// It waits for nothing.
+    /// It has asked for nothing that is not answered.
     Idle,
-    /// It has sent a part of a request. A good client needs a moment for that; a bad one is no
-    /// better than one that sends nothing.
-    Arriving,
+    /// It has sent a part of a request. A good client completes it in a moment; after that it is
+    /// no better than one that sends nothing.
+    Reading,
 }
 
-/// One connection, seen from outside.
+/// A connection that the server pushes messages to. Each protocol that upgrades connections
+/// implements it, so that this room need not know queues and frames.
+pub trait PushConnection: Debug + Send + Sync {
+    /// Sends a ping.
+    fn ping(&self);
+
+    /// Wakes the connection's thread, which then looks for the shutdown.
+    fn wake(&self);
+
+    /// Sends the reason for an eviction, as far as the socket takes it; the socket is cut after.
+    fn close_evicted(&self);
+}
+
+/// One connection, as other threads see it.
 #[derive(Debug)]
 pub struct ConnectionEntry {
     opened: Instant,
     socket: Socket,
-    /// The standing, and since when it is so, in microseconds after `opened`.
+    /// The state, and the time since when it is so, in microseconds after `opened`.
     word: AtomicU64,
-    outbox: OnceLock<SendQueue>,
+    push: OnceLock<Box<dyn PushConnection>>,
 }
 
 impl ConnectionEntry {
-    /// A connection that was accepted just now.
+    /// The entry of a connection that was accepted just now.
     pub fn new(socket: Socket) -> ConnectionEntry {
         ConnectionEntry {
             opened: Instant::now(),
             socket,
-            word: AtomicU64::new(ConnState::Fresh as u64),
-            outbox: OnceLock::new(),
+            word: AtomicU64::new(ConnState::New as u64),
+            push: OnceLock::new(),
         }
     }
 
-    /// Says what the connection is at from now on; false when it was asked to leave.
-    pub fn set(&self, standing: ConnState) -> bool {
+    /// Sets the state; false when the connection was evicted before.
+    pub fn set(&self, state: ConnState) -> bool {
         let elapsed = self.opened.elapsed().as_micros() as u64;
-        let word = elapsed << STANDING_BITS | standing as u64;
+        let word = elapsed << STATE_BITS | state as u64;
         let previous = self
             .word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (Self::standing_in(now) != ConnState::Leaving).then_some(word)
+                (ConnState::of(now) != ConnState::Evicted).then_some(word)
             });
         previous.is_ok()
     }
 
-    /// Gives it what it has become a WebSocket with.
-    pub fn set_outbox(&self, outbox: SendQueue) {
-        let _ = self.outbox.set(outbox); // it is given once
+    /// Enters what the connection was upgraded to. Only the first call counts.
+    pub fn set_push(&self, push: impl PushConnection + 'static) {
+        let _ = self.push.set(Box::new(push)); // a connection is upgraded once
     }
 
-    /// Whether it may be asked to leave, and how soon: lower ranks first, and in each those who
-    /// have been so for longest. Not while it has asked for something whole that is not
-    /// answered, nor after it has shown a good token.
-    pub fn turn(&self) -> Option<(EvictionPriority, Instant)> {
+    /// What the connection was upgraded to, if it was.
+    pub fn push(&self) -> Option<&dyn PushConnection> {
+        self.push.get().map(|push| &**push)
+    }
+
+    /// The order in which the connection is evicted: by priority, then the one first that has
+    /// been in its state for longest. None while it waits for an answer, and after it has shown a
+    /// valid token.
+    pub fn eviction_order(&self) -> Option<(EvictionPriority, Instant)> {
         let word = self.word.load(Ordering::Acquire);
-        let rank = match Self::standing_in(word) {
-            ConnState::Idle | ConnState::Fresh | ConnState::Unauthenticated => {
-                EvictionPriority::Idle
-            }
-            ConnState::Arriving => EvictionPriority::Arriving,
-            ConnState::AtWork | ConnState::Subscriber | ConnState::Leaving => return None,
+        let priority = match ConnState::of(word) {
+            ConnState::Idle | ConnState::New | ConnState::Upgraded => EvictionPriority::Idle,
+            ConnState::Reading => EvictionPriority::Reading,
+            ConnState::Active | ConnState::Subscribed | ConnState::Evicted => return None,
         };
-        Some((
-            rank,
-            self.opened + Duration::from_micros(word >> STANDING_BITS),
-        ))
+        let since = Duration::from_micros(word >> STATE_BITS);
+        Some((priority, self.opened + since))
     }
 
-    /// Its TCP connection.
+    /// The socket of the connection.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// Whether something has come that its thread has not read yet.
+    /// Whether bytes have arrived that its thread has not read yet.
     pub fn has_input(&self) -> bool {
         self.socket.has_input()
     }
 
-    /// Asks it to leave, unless it has just begun to ask for something.
+    /// Evicts the connection, unless it has just begun a request; [`ConnectionEntry::cut_evicted`]
+    /// has to follow.
     pub fn try_evict(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        if self.turn().is_none() || self.has_input() {
+        if self.eviction_order().is_none() || self.has_input() {
             return false;
         }
-        let leaving = word & !Self::MASK | ConnState::Leaving as u64;
+        let evicted = word & !STATE_MASK | ConnState::Evicted as u64;
         self.word
-            .compare_exchange(word, leaving, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(word, evicted, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// Ends it, for whoever has dismissed it; a WebSocket is told why.
-    pub fn close_evicted(&self) {
-        if let Some(outbox) = self.outbox.get() {
-            outbox.close(
-                frame::close(SERVER_IS_FULL, "Server is full"),
-                Backlog::Keep,
-            );
+    /// Ends an evicted connection; an upgraded one is told why.
+    pub fn cut_evicted(&self) {
+        if let Some(push) = self.push() {
+            push.close_evicted();
         }
         self.socket.cut();
     }
 
-    /// Whether it was asked to leave.
-    pub fn is_leaving(&self) -> bool {
-        Self::standing_in(self.word.load(Ordering::Acquire)) == ConnState::Leaving
-    }
-
-    /// What it has become a WebSocket with, if it has.
-    pub fn outbox(&self) -> Option<&SendQueue> {
-        self.outbox.get()
-    }
-
-    const MASK: u64 = (1 << STANDING_BITS) - 1;
-
-    fn standing_in(word: u64) -> ConnState {
-        match word & Self::MASK {
-            0 => ConnState::Fresh,
-            1 => ConnState::Arriving,
-            2 => ConnState::AtWork,
-            3 => ConnState::Idle,
-            4 => ConnState::Unauthenticated,
-            5 => ConnState::Subscriber,
-            _ => ConnState::Leaving,
-        }
+    /// Whether the connection was evicted.
+    pub fn is_evicted(&self) -> bool {
+        ConnState::of(self.word.load(Ordering::Acquire)) == ConnState::Evicted
     }
 }

@@ -1,8 +1,8 @@
-//! How many connections one address has, and how many it may have.
+//! The limit of connections per IP address.
 //!
-//! Direct peers count from the accept on. Those behind a trusted proxy count when they
-//! subscribe, by the address that the proxy names: before that, and for plain HTTP, the
-//! connection is the proxy's own.
+//! A direct peer counts from the accept on. A client behind a trusted proxy counts when it
+//! subscribes, by the address that the proxy gives: before that, and for plain HTTP, the connection
+//! is the proxy's.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,33 +11,32 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::Networks;
-use crate::http::{Head, HttpError, forwarded};
+use crate::net::networks::Networks;
 
-/// One subscriber of IPv6 has this many leading bits to itself (RFC 6177), and all addresses
-/// below them; they count as one.
+/// Leading bits of an IPv6 address that identify one site (RFC 6177). All addresses of a site count
+/// as one.
 const SITE_BITS: u32 = 64;
 
-/// What an address may have, and a handle on the counts; clones share both.
+/// The limit, and a handle on the counts; clones share both.
 #[derive(Debug, Clone)]
 pub struct PerIpLimit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// No limit, if nothing.
+    /// Most connections of one address, if limited.
     limit: Option<usize>,
-    proxies: Networks,
+    trusted_proxies: Networks,
     counts: Counts,
 }
 
-/// How many connections each address has. Also without a limit: one may be set later.
+/// The connections of each address. Counted without a limit too: a reload may set one.
 #[derive(Debug, Clone, Default)]
 struct Counts(
     /// Guards the map. Nothing under it waits.
     Arc<Mutex<HashMap<IpAddr, usize>>>,
 );
 
-/// An address has as many connections as it may have.
+/// An address has reached its limit of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverIpLimit {
     address: IpAddr,
@@ -55,62 +54,45 @@ impl fmt::Display for OverIpLimit {
     }
 }
 
-impl From<OverIpLimit> for HttpError {
-    fn from(too_many: OverIpLimit) -> HttpError {
-        HttpError::new(503, too_many.to_string())
-    }
-}
+impl std::error::Error for OverIpLimit {}
 
 impl PerIpLimit {
-    /// Nobody is here yet; each address may have `limit` connections, but for trusted proxies.
-    pub fn new(limit: Option<usize>, proxies: Networks) -> PerIpLimit {
+    /// A limit for every address but those of trusted proxies, without connections yet.
+    pub fn new(limit: Option<usize>, trusted_proxies: Networks) -> PerIpLimit {
         PerIpLimit(Arc::new(Shared {
             limit,
-            proxies,
+            trusted_proxies,
             counts: Counts::default(),
         }))
     }
 
-    /// The same counts under other rules. Who is here already stays, and counts as before.
+    /// The same counts under another limit. Open connections stay, and count as before.
     #[must_use]
-    pub fn under(&self, limit: Option<usize>, proxies: Networks) -> PerIpLimit {
+    pub fn with_rules(&self, limit: Option<usize>, trusted_proxies: Networks) -> PerIpLimit {
         PerIpLimit(Arc::new(Shared {
             limit,
-            proxies,
+            trusted_proxies,
             counts: self.0.counts.clone(),
         }))
     }
 
-    /// Counts an accepted connection for as long as the stay lives.
-    ///
-    /// # Errors
-    /// When the address has as many as it may have.
-    pub fn enter(&self, peer: IpAddr) -> Result<IpPermit, OverIpLimit> {
-        let peer = peer.to_canonical();
-        match self.0.proxies.contain(peer) {
-            true => Ok(IpPermit::uncounted()),
-            false => self.count(peer),
-        }
+    /// Whether an address is that of a trusted proxy.
+    pub fn is_trusted(&self, address: IpAddr) -> bool {
+        self.0.trusted_proxies.contain(address.to_canonical())
     }
 
-    /// Counts a subscriber behind a trusted proxy; one that came by itself counts already.
+    /// Counts an accepted connection of a peer for as long as the permit lives, unless the peer is
+    /// a trusted proxy.
     ///
     /// # Errors
-    /// When the client's address has as many as it may have.
-    pub fn subscribe(&self, peer: IpAddr, head: &Head) -> Result<IpPermit, OverIpLimit> {
-        let is_trusted = |address| self.0.proxies.contain(address);
-        if !is_trusted(peer.to_canonical()) {
+    /// When the address has reached its limit.
+    pub fn acquire(&self, peer: IpAddr) -> Result<IpPermit, OverIpLimit> {
+        let peer = peer.to_canonical();
+        if self.is_trusted(peer) {
             return Ok(IpPermit::uncounted());
         }
-        match forwarded::client(head, is_trusted) {
-            Some(client) if !is_trusted(client) => self.count(client),
-            Some(_) | None => Ok(IpPermit::uncounted()), // the proxy itself, or one that does not say
-        }
-    }
-
-    fn count(&self, address: IpAddr) -> Result<IpPermit, OverIpLimit> {
         let limit = self.0.limit.unwrap_or(usize::MAX);
-        let address = site(address);
+        let address = site(peer);
         let mut counts = self.0.counts.0.lock();
         let count = counts.entry(address).or_default();
         if *count >= limit {
@@ -121,7 +103,7 @@ impl PerIpLimit {
     }
 }
 
-/// What counts as one address.
+/// The address that an address counts as.
 fn site(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -137,11 +119,12 @@ fn site(address: IpAddr) -> IpAddr {
 pub struct IpPermit(Option<(Counts, IpAddr)>);
 
 impl IpPermit {
-    fn uncounted() -> IpPermit {
+    /// The permit of a connection that counts for no address.
+    pub fn uncounted() -> IpPermit {
         IpPermit(None)
     }
 
-    /// Whether it counts at all.
+    /// Whether the connection counts for an address.
     pub fn is_counted(&self) -> bool {
         self.0.is_some()
     }
@@ -170,74 +153,60 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn head(client: &str) -> Head {
-        let text = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\n\r\n");
-        Head::parse(text.as_bytes()).unwrap().unwrap().0
-    }
-
     #[test]
-    fn an_address_may_have_so_many_and_gets_them_back() {
-        let addresses = PerIpLimit::new(Some(2), Networks::default());
-        let stays = [
-            addresses.enter(ip("1.2.3.4")),
-            addresses.enter(ip("::ffff:1.2.3.4")),
+    fn an_address_has_a_limit_and_gives_permits_back() {
+        let per_ip = PerIpLimit::new(Some(2), Networks::default());
+        let permits = [
+            per_ip.acquire(ip("1.2.3.4")),
+            per_ip.acquire(ip("::ffff:1.2.3.4")),
         ];
-        assert!(stays.iter().all(Result::is_ok));
-        assert!(addresses.enter(ip("1.2.3.4")).is_err() && addresses.enter(ip("5.6.7.8")).is_ok());
-        drop(stays);
-        assert!(addresses.0.counts.0.lock().is_empty());
+        assert!(permits.iter().all(Result::is_ok));
+        let over_limit = per_ip.acquire(ip("1.2.3.4")).unwrap_err().to_string();
+        assert!(over_limit.starts_with("1.2.3.4 has 2 connections open"));
+        assert!(per_ip.acquire(ip("5.6.7.8")).is_ok());
+        drop(permits);
+        assert!(per_ip.0.counts.0.lock().is_empty());
     }
 
     #[test]
     fn addresses_of_one_ipv6_site_count_as_one() {
-        let addresses = PerIpLimit::new(Some(1), Networks::default());
-        let _stay = addresses.enter(ip("2001:db8::1")).unwrap();
-        assert!(addresses.enter(ip("2001:db8::ffff:2")).is_err());
-        assert!(addresses.enter(ip("2001:db8:0:1::1")).is_ok());
+        let per_ip = PerIpLimit::new(Some(1), Networks::default());
+        let _permit = per_ip.acquire(ip("2001:db8::1")).unwrap();
+        assert!(per_ip.acquire(ip("2001:db8::ffff:2")).is_err());
+        assert!(per_ip.acquire(ip("2001:db8:0:1::1")).is_ok());
     }
 
     #[test]
-    fn behind_a_proxy_it_is_the_client_that_counts() {
-        let addresses = PerIpLimit::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
-        let proxy = ip("10.0.0.1");
-        let _own = [
-            addresses.enter(proxy).unwrap(),
-            addresses.enter(proxy).unwrap(),
+    fn a_trusted_proxy_has_no_limit() {
+        let per_ip = PerIpLimit::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        let proxy = ip("::ffff:10.0.0.1");
+        let permits = [
+            per_ip.acquire(proxy).unwrap(),
+            per_ip.acquire(proxy).unwrap(),
         ];
-        let _stay = addresses.subscribe(proxy, &head("1.2.3.4")).unwrap();
-        let refused = addresses
-            .subscribe(proxy, &head("6.6.6.6, 1.2.3.4"))
-            .unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .starts_with("1.2.3.4 has 1 connections open")
-        );
-        assert!(addresses.subscribe(proxy, &head("5.6.7.8")).is_ok());
-        // Who is not a proxy can't speak for others.
-        assert!(addresses.subscribe(ip("9.9.9.9"), &head("1.2.3.4")).is_ok());
+        assert!(per_ip.is_trusted(proxy) && !permits[0].is_counted());
     }
 
     #[test]
-    fn a_limit_that_is_set_later_counts_who_is_here() {
-        let addresses = PerIpLimit::new(None, Networks::default());
-        let mut stays: Vec<_> = (0..9)
-            .map(|_| addresses.enter(ip("1.2.3.4")).unwrap())
+    fn a_limit_that_is_set_later_counts_open_connections() {
+        let per_ip = PerIpLimit::new(None, Networks::default());
+        let mut permits: Vec<_> = (0..9)
+            .map(|_| per_ip.acquire(ip("1.2.3.4")).unwrap())
             .collect();
-        let limited = addresses.under(Some(9), Networks::default());
-        assert!(limited.enter(ip("1.2.3.4")).is_err() && limited.enter(ip("5.6.7.8")).is_ok());
-        stays.pop();
-        assert!(limited.enter(ip("1.2.3.4")).is_ok());
-        drop(stays);
-        assert!(addresses.0.counts.0.lock().is_empty());
+        let limited = per_ip.with_rules(Some(9), Networks::default());
+        assert!(limited.acquire(ip("1.2.3.4")).is_err() && limited.acquire(ip("5.6.7.8")).is_ok());
+        permits.pop();
+        assert!(limited.acquire(ip("1.2.3.4")).is_ok());
+        drop(permits);
+        assert!(per_ip.0.counts.0.lock().is_empty());
     }
 
     #[test]
-    fn who_is_a_proxy_may_change() {
-        let addresses = PerIpLimit::new(Some(1), Networks::default());
-        let _stay = addresses.enter(ip("10.0.0.1")).unwrap();
-        assert!(addresses.enter(ip("10.0.0.1")).is_err());
-        let trusting = addresses.under(Some(1), Networks::parse("10.0.0.0/8").unwrap());
-        assert!(trusting.enter(ip("10.0.0.1")).is_ok());
+    fn trusted_proxies_may_change() {
+        let per_ip = PerIpLimit::new(Some(1), Networks::default());
+        let _permit = per_ip.acquire(ip("10.0.0.1")).unwrap();
+        assert!(per_ip.acquire(ip("10.0.0.1")).is_err());
+        let trusting = per_ip.with_rules(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        assert!(trusting.acquire(ip("10.0.0.1")).is_ok());
     }
 }

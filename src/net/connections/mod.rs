@@ -1,134 +1,60 @@
-//! Who is here: every open connection, how many there may be, and who leaves when room is
-//! needed. `slot` holds what a connection has of it.
+//! The open connections: how many there may be, what each is doing, and which is evicted when
+//! another needs its place.
+//!
+//! [`Connections`] is the table as the server sees it, `table` its entries and counts, `entry` the
+//! state of one connection, `permit` a connection's own part. `ip_limit` counts by IP address.
 
-pub mod entry;
+mod entry;
 mod file_limit;
-pub mod ip_limit;
+mod ip_limit;
 mod permit;
+mod table;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::hub::queue::SendQueue;
-use crate::net::connections::entry::{ConnectionEntry, EvictionPriority};
-use crate::net::socket::Socket;
-
+pub use entry::{ConnState, ConnectionEntry, EvictionPriority, PushConnection};
 pub use file_limit::limit;
+pub use ip_limit::{IpPermit, OverIpLimit, PerIpLimit};
 pub use permit::{ConnectionHandle, ConnectionPermit, RequestGuard};
+pub use table::RESERVE;
 
-/// Beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
-pub const RESERVE: usize = 16;
-/// Descriptors for all that is not a connection: standard streams, listener, spares.
-const OWN_FILES: u64 = 64;
-/// Descriptors of a subscriber: its socket and its bell.
-const FILES_PER_CONNECTION: u64 = 2;
-/// So many are asked to leave before a newcomer is told that there is no room: one that is
-/// asked may have begun a request just then.
-const ATTEMPTS: usize = 8;
-/// How long an upgrade waits for somebody to become idle before a request that is arriving has
-/// to make room.
+use crate::net::socket::Socket;
+use table::{Entries, Table};
+
+/// How long an upgrade waits for an idle connection before one that is sending its request is
+/// evicted.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often it looks meanwhile: not all that changes is told.
+/// How often it looks meanwhile: not every change is notified.
 const RECHECK: Duration = Duration::from_millis(10);
 
-/// The number of the last connection in the log, whichever door it came in by.
+/// The number of the last connection in the log, of both listeners.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-/// A handle on who is here; clones share it.
+/// A handle on the table of connections; clones share it.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections(Arc<Table>);
 
-#[derive(Debug)]
-struct Shared {
-    /// Guards who is here and the numbers. Nothing under it waits.
-    guests: Mutex<Entries>,
-    /// Told whenever a connection or a request ends.
-    one_ended: Condvar,
-    limit: AtomicUsize,
-    reserve: usize,
-}
-
-/// How many there are, and how many there may be.
+/// How many connections there are, and how many there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Occupancy {
     /// Open connections.
     pub open: usize,
-    /// How many may be open, without the reserve.
+    /// Most open connections, without the reserve.
     pub limit: usize,
-    /// Those that were accepted since the start.
-    pub admitted: u64,
-    /// Those of them that were asked to leave so that somebody else had room.
+    /// Connections accepted since the start.
+    pub accepted: u64,
+    /// Connections evicted since the start.
     pub evicted: u64,
 }
 
-#[derive(Debug, Default)]
-struct Entries {
-    present: HashMap<u64, Arc<ConnectionEntry>>,
-    /// So many have come since the start.
-    admitted: u64,
-    /// Those of them that were asked to leave, and no longer count.
-    leaving: usize,
-    /// So many were asked to leave since the start.
-    evicted: u64,
-    subscribers: usize,
-    /// Those with a request under way.
-    at_work: usize,
-}
-
-impl Entries {
-    fn open(&self) -> usize {
-        self.present.len() - self.leaving
-    }
-
-    /// Those who would lose little if they were asked to leave, with their turns.
-    fn idle(&self) -> impl Iterator<Item = ((EvictionPriority, Instant), &Arc<ConnectionEntry>)> {
-        let guests = self.present.values();
-        guests.filter_map(|guest| Some((guest.turn()?, guest)))
-    }
-
-    /// Whether there would be no more than so many without those.
-    fn can_upgrade(&self, limit: usize) -> bool {
-        self.open() <= limit || self.open() - self.idle().count() <= limit
-    }
-
-    /// Asks the one to leave whose turn it is, if its rank is at most this one; has still to be
-    /// shown out.
-    fn evict_one(&mut self, most: EvictionPriority) -> Option<Arc<ConnectionEntry>> {
-        let mut stays: Vec<*const ConnectionEntry> = Vec::new();
-        for _ in 0..ATTEMPTS {
-            let candidates = self
-                .idle()
-                .filter(|((rank, _), guest)| *rank <= most && !stays.contains(&Arc::as_ptr(guest)));
-            let (_, guest) = candidates.min_by_key(|(turn, _)| *turn)?;
-            let guest = guest.clone();
-            if guest.try_evict() {
-                self.leaving += 1;
-                self.evicted += 1;
-                return Some(guest);
-            }
-            stays.push(Arc::as_ptr(&guest));
-        }
-        None
-    }
-}
-
 impl Connections {
-    /// Nobody is here yet; `limit` may come, and [`RESERVE`] more for plain HTTP.
+    /// An empty table for `limit` connections, and [`RESERVE`] more for plain HTTP.
     pub fn new(limit: usize) -> Connections {
         Connections::with(limit, RESERVE)
-    }
-
-    fn with(limit: usize, reserve: usize) -> Connections {
-        Connections(Arc::new(Shared {
-            guests: Mutex::default(),
-            one_ended: Condvar::new(),
-            limit: AtomicUsize::new(limit),
-            reserve,
-        }))
     }
 
     /// Like [`Connections::new`], without a reserve.
@@ -136,145 +62,139 @@ impl Connections {
         Connections::with(limit, 0)
     }
 
-    /// Changes how many may come. Who is here stays.
+    fn with(limit: usize, reserve: usize) -> Connections {
+        Connections(Arc::new(Table {
+            entries: Mutex::default(),
+            changed: Condvar::new(),
+            limit: AtomicUsize::new(limit),
+            reserve,
+        }))
+    }
+
+    /// Changes the limit. Open connections stay.
     pub fn set_limit(&self, limit: usize) {
         self.0.limit.store(limit, Ordering::Relaxed);
-        self.0.one_ended.notify_all(); // there may be a place now
+        self.0.changed.notify_all(); // another may be accepted now
     }
 
     fn limit(&self) -> usize {
         self.0.limit.load(Ordering::Relaxed)
     }
 
-    /// How many there can be with so many descriptors.
-    pub fn possible_with(files: u64) -> usize {
-        let for_subscribers = files.saturating_sub(OWN_FILES + RESERVE as u64);
-        usize::try_from(for_subscribers / FILES_PER_CONNECTION)
-            .unwrap_or(usize::MAX)
-            .max(1)
-    }
-
-    /// Counts a connection for as long as the slot lives.
-    pub fn admit(&self, socket: Socket) -> ConnectionPermit {
-        let presence = Arc::new(ConnectionEntry::new(socket));
-        let mut guests = self.0.guests.lock();
-        guests.admitted += 1;
-        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        guests.present.insert(id, presence.clone());
-        drop(guests);
-        let connections = self.clone();
-        ConnectionPermit {
-            id,
-            guest: ConnectionHandle {
-                presence,
-                connections,
-            },
-            is_subscriber: false,
-        }
-    }
-
-    /// Whether another subscriber would be taken, if need be in the place of those who lose
-    /// little. The one who asks is counted, and busy.
-    pub fn can_upgrade(&self) -> bool {
-        self.0.guests.lock().can_upgrade(self.limit())
-    }
-
-    /// Makes room for one who is here already and wants to stay; false if there is none.
-    ///
-    /// Only when for a while nobody is idle, not even of those who are being answered, does
-    /// somebody leave whose request is arriving.
-    pub fn evict_for_upgrade(&self) -> bool {
-        let patience = Instant::now() + PATIENCE;
-        let mut guests = self.0.guests.lock();
-        loop {
-            let limit = self.limit();
-            if guests.open() <= limit {
-                return true;
-            }
-            if !guests.can_upgrade(limit) {
-                return false;
-            }
-            let most = match Instant::now() < patience {
-                true => EvictionPriority::Idle,
-                false => EvictionPriority::Arriving,
-            };
-            match guests.evict_one(most) {
-                Some(guest) => MutexGuard::unlocked(&mut guests, || guest.close_evicted()),
-                None if most == EvictionPriority::Arriving => return false,
-                None => drop(self.0.one_ended.wait_for(&mut guests, RECHECK)),
-            }
-        }
-    }
-
-    /// Whether one more may be admitted.
-    pub fn can_accept(&self) -> bool {
-        self.0.guests.lock().open() < self.most()
-    }
-
-    /// Asks the one to leave whose turn it is, so that one more may be admitted; false when it
-    /// is nobody's.
-    pub fn evict_for_accept(&self) -> bool {
-        let dismissed = self.0.guests.lock().evict_one(EvictionPriority::Arriving);
-        dismissed.is_some_and(|guest| {
-            guest.close_evicted();
-            true
-        })
-    }
-
-    /// Waits until one more may be admitted; false when `deadline` passes before.
-    pub fn wait_until_can_accept(&self, deadline: Instant) -> bool {
-        self.wait_until(|guests| guests.open() < self.most(), deadline)
-    }
-
-    /// How many there are at this moment.
-    pub fn occupancy(&self) -> Occupancy {
-        let guests = self.0.guests.lock();
-        Occupancy {
-            open: guests.open(),
-            limit: self.limit(),
-            admitted: guests.admitted,
-            evicted: guests.evicted,
-        }
-    }
-
-    fn most(&self) -> usize {
+    /// The limit with the reserve.
+    fn hard_limit(&self) -> usize {
         self.limit().saturating_add(self.0.reserve)
     }
 
-    /// Wakes every WebSocket's thread, so that it sees that the server stops.
-    pub fn ring_all(&self) {
-        let guests = self.0.guests.lock();
-        let outboxes = guests.present.values().filter_map(|guest| guest.outbox());
-        outboxes.for_each(SendQueue::ring);
+    /// Enters a connection in the table for as long as the permit lives.
+    pub fn register(&self, socket: Socket) -> ConnectionPermit {
+        let entry = Arc::new(ConnectionEntry::new(socket));
+        let mut entries = self.0.entries.lock();
+        entries.accepted += 1;
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        entries.open.insert(id, entry.clone());
+        drop(entries);
+        ConnectionPermit::new(id, entry, self.0.clone())
     }
 
-    /// The outbox of a WebSocket connection that is still here.
-    pub fn outbox(&self, id: u64) -> Option<SendQueue> {
-        self.0.guests.lock().present.get(&id)?.outbox().cloned()
+    /// The entry of a connection that is still open.
+    pub fn find(&self, id: u64) -> Option<Arc<ConnectionEntry>> {
+        self.0.entries.lock().open.get(&id).cloned()
     }
 
-    /// Waits until no subscriber is left; false when `deadline` passes before.
-    pub fn wait_for_subscribers(&self, deadline: Instant) -> bool {
-        self.wait_until(|guests| guests.subscribers == 0, deadline)
+    /// Whether another connection may be upgraded, if need be after an eviction. The asking
+    /// connection counts itself, and can't be evicted.
+    pub fn can_upgrade(&self) -> bool {
+        self.0.entries.lock().fit_in(self.limit())
     }
 
-    /// Waits until no subscriber is left and no request is under way; false when `deadline`
-    /// passes before. Who is only here for a next request may still be.
-    pub fn wait_for_work(&self, deadline: Instant) -> bool {
-        self.wait_until(|guests| guests.subscribers + guests.at_work == 0, deadline)
+    /// Makes room for the upgrade of an open connection; false if there is none.
+    ///
+    /// Evicts the longest-idle connection; one that is still sending its request only after
+    /// half a second without an idle candidate.
+    pub fn evict_for_upgrade(&self) -> bool {
+        let patience = Instant::now() + PATIENCE;
+        let mut entries = self.0.entries.lock();
+        loop {
+            let limit = self.limit();
+            if entries.count() <= limit {
+                return true;
+            }
+            if !entries.fit_in(limit) {
+                return false;
+            }
+            let lowest = if Instant::now() < patience {
+                EvictionPriority::Idle
+            } else {
+                EvictionPriority::Reading
+            };
+            match entries.evict_one(lowest) {
+                Some(entry) => MutexGuard::unlocked(&mut entries, || entry.cut_evicted()),
+                None if lowest == EvictionPriority::Reading => return false,
+                None => drop(self.0.changed.wait_for(&mut entries, RECHECK)),
+            }
+        }
     }
 
-    /// Waits until nobody is left; false when `deadline` passes before.
+    /// Whether another connection may be accepted.
+    pub fn can_accept(&self) -> bool {
+        self.0.entries.lock().count() < self.hard_limit()
+    }
+
+    /// Evicts one connection, so that another may be accepted; false if none can be evicted.
+    pub fn evict_for_accept(&self) -> bool {
+        let evicted = self.0.entries.lock().evict_one(EvictionPriority::Reading);
+        if let Some(entry) = &evicted {
+            entry.cut_evicted();
+        }
+        evicted.is_some()
+    }
+
+    /// Waits until another connection may be accepted; false when `deadline` passes before.
+    pub fn wait_until_can_accept(&self, deadline: Instant) -> bool {
+        self.wait_until(|entries| entries.count() < self.hard_limit(), deadline)
+    }
+
+    /// Counts and limit at this moment.
+    pub fn occupancy(&self) -> Occupancy {
+        let entries = self.0.entries.lock();
+        Occupancy {
+            open: entries.count(),
+            limit: self.limit(),
+            accepted: entries.accepted,
+            evicted: entries.evicted,
+        }
+    }
+
+    /// Wakes the threads of all upgraded connections, so that they see the shutdown.
+    pub fn wake_upgraded(&self) {
+        let entries = self.0.entries.lock();
+        let upgraded = entries.open.values().filter_map(|entry| entry.push());
+        upgraded.for_each(PushConnection::wake);
+    }
+
+    /// Waits until no upgraded connection is left; false when `deadline` passes before.
+    pub fn wait_for_upgraded(&self, deadline: Instant) -> bool {
+        self.wait_until(|entries| entries.upgraded == 0, deadline)
+    }
+
+    /// Waits until no upgraded connection is left and no request is under way; false when
+    /// `deadline` passes before. Idle connections may be left.
+    pub fn wait_for_requests(&self, deadline: Instant) -> bool {
+        self.wait_until(|entries| entries.upgraded + entries.requests == 0, deadline)
+    }
+
+    /// Waits until no connection is left; false when `deadline` passes before.
     pub fn wait_for_end(&self, deadline: Instant) -> bool {
-        self.wait_until(|guests| guests.present.is_empty(), deadline)
+        self.wait_until(|entries| entries.open.is_empty(), deadline)
     }
 
     fn wait_until(&self, is_so: impl Fn(&Entries) -> bool, deadline: Instant) -> bool {
-        let mut guests = self.0.guests.lock();
-        while !is_so(&guests) {
-            let waited = self.0.one_ended.wait_until(&mut guests, deadline);
+        let mut entries = self.0.entries.lock();
+        while !is_so(&entries) {
+            let waited = self.0.changed.wait_until(&mut entries, deadline);
             if waited.timed_out() {
-                return is_so(&guests);
+                return is_so(&entries);
             }
         }
         true

@@ -1,101 +1,90 @@
-//! A connection's part in the counts, given back when it ends.
+//! A connection's part in the table, given back when it is dropped.
 
 use std::sync::Arc;
 
-use super::Connections;
-use crate::hub::queue::SendQueue;
-use crate::net::connections::entry::{ConnState, ConnectionEntry};
+use super::entry::{ConnState, ConnectionEntry, PushConnection};
+use super::table::Table;
 
-/// An open connection, as its own threads say what it is at; clones are the same one.
-#[derive(Debug, Clone)]
-pub struct ConnectionHandle {
-    pub(super) presence: Arc<ConnectionEntry>,
-    pub(super) connections: Connections,
-}
-
-impl ConnectionHandle {
-    /// Counts a request as under way for as long as the guard lives; nothing when the
-    /// connection was asked to leave before.
-    pub fn begin_work(&self) -> Option<RequestGuard> {
-        if !self.presence.set(ConnState::Arriving) {
-            return None;
-        }
-        self.connections.0.guests.lock().at_work += 1;
-        Some(RequestGuard(self.clone()))
-    }
-}
-
-impl RequestGuard {
-    /// Says that the request is there whole, and will be answered; nothing when the
-    /// connection was asked to leave before.
-    pub fn whole(&self) -> Option<()> {
-        self.0.presence.set(ConnState::AtWork).then_some(())
-    }
-
-    /// Says that nothing more will be read of the request: what is left is to see that the
-    /// answer arrives, and somebody else may need the place.
-    pub fn turned_away(&self) {
-        self.0.presence.set(ConnState::Arriving);
-    }
-}
-
-/// An open connection's part in the count.
+/// An open connection's place in the table.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    pub(super) id: u64,
-    pub(super) guest: ConnectionHandle,
-    pub(super) is_subscriber: bool,
+    id: u64,
+    handle: ConnectionHandle,
+    is_upgraded: bool,
 }
 
 impl ConnectionPermit {
-    /// Its number in the log, counted from 1 since the start.
+    pub(super) fn new(id: u64, entry: Arc<ConnectionEntry>, table: Arc<Table>) -> ConnectionPermit {
+        ConnectionPermit {
+            id,
+            handle: ConnectionHandle { entry, table },
+            is_upgraded: false,
+        }
+    }
+
+    /// The number of the connection in the log, counted from 1 since the start.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// The connection itself.
-    pub fn guest(&self) -> ConnectionHandle {
-        self.guest.clone()
+    /// A handle for the thread that reads requests.
+    pub fn handle(&self) -> ConnectionHandle {
+        self.handle.clone()
     }
 
-    /// The same connection, counted as a subscriber from here on.
-    #[must_use]
-    pub fn of_subscriber(mut self, outbox: SendQueue) -> ConnectionPermit {
-        self.guest.presence.set_outbox(outbox);
-        self.guest.connections.0.guests.lock().subscribers += 1;
-        self.is_subscriber = true;
-        self
+    /// Counts the connection as upgraded from now on.
+    pub fn upgrade(&mut self, push: impl PushConnection + 'static) {
+        let ConnectionHandle { entry, table } = &self.handle;
+        entry.set_push(push);
+        table.entries.lock().upgraded += 1;
+        self.is_upgraded = true;
     }
 
-    /// Whether it was asked to leave.
-    pub fn is_leaving(&self) -> bool {
-        self.guest.presence.is_leaving()
-    }
-
-    /// Says that the connection waits for a token: until it shows a good one, it may be
-    /// asked to leave.
+    /// Says that the upgraded connection has shown no token yet: until then it may be evicted.
     pub fn await_token(&self) {
-        self.guest.presence.set(ConnState::Unauthenticated);
+        self.handle.entry.set(ConnState::Upgraded);
     }
 
-    /// Says that a good token was shown; false when the connection was asked to leave before.
-    pub fn confirm(&self) -> bool {
-        self.guest.presence.set(ConnState::Subscriber)
+    /// Says that a valid token was shown; false when the connection was evicted before.
+    pub fn subscribe(&self) -> bool {
+        self.handle.entry.set(ConnState::Subscribed)
+    }
+
+    /// Whether the connection was evicted.
+    pub fn is_evicted(&self) -> bool {
+        self.handle.entry.is_evicted()
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let ConnectionHandle {
-            presence,
-            connections,
-        } = &self.guest;
-        let mut guests = connections.0.guests.lock();
-        guests.present.remove(&self.id);
-        guests.leaving -= usize::from(presence.is_leaving());
-        guests.subscribers -= usize::from(self.is_subscriber);
-        drop(guests);
-        connections.0.one_ended.notify_all();
+        let ConnectionHandle { entry, table } = &self.handle;
+        let mut entries = table.entries.lock();
+        entries.open.remove(&self.id);
+        entries.ending -= usize::from(entry.is_evicted());
+        entries.upgraded -= usize::from(self.is_upgraded);
+        drop(entries);
+        table.changed.notify_all();
+    }
+}
+
+/// A handle on a connection's entry, through which its thread says what it is doing; clones share
+/// the entry.
+#[derive(Debug, Clone)]
+pub struct ConnectionHandle {
+    pub(super) entry: Arc<ConnectionEntry>,
+    table: Arc<Table>,
+}
+
+impl ConnectionHandle {
+    /// Counts a request as under way for as long as the guard lives; none when the connection was
+    /// evicted before.
+    pub fn begin_request(&self) -> Option<RequestGuard> {
+        if !self.entry.set(ConnState::Reading) {
+            return None;
+        }
+        self.table.entries.lock().requests += 1;
+        Some(RequestGuard(self.clone()))
     }
 }
 
@@ -103,14 +92,25 @@ impl Drop for ConnectionPermit {
 #[derive(Debug)]
 pub struct RequestGuard(ConnectionHandle);
 
+impl RequestGuard {
+    /// Says that the request has arrived whole, and will be answered; false when the connection
+    /// was evicted before.
+    pub fn mark_whole(&self) -> bool {
+        self.0.entry.set(ConnState::Active)
+    }
+
+    /// Says that no more of the request will be read. The response has still to arrive, but the
+    /// connection may be evicted for another.
+    pub fn mark_rejected(&self) {
+        self.0.entry.set(ConnState::Reading);
+    }
+}
+
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let ConnectionHandle {
-            presence,
-            connections,
-        } = &self.0;
-        presence.set(ConnState::Idle);
-        connections.0.guests.lock().at_work -= 1;
-        connections.0.one_ended.notify_all();
+        let ConnectionHandle { entry, table } = &self.0;
+        entry.set(ConnState::Idle);
+        table.entries.lock().requests -= 1;
+        table.changed.notify_all();
     }
 }

@@ -1,151 +1,173 @@
-//! Who may come, who stays, and who makes room.
+//! Limits, reserve and eviction of the table of connections.
 
 use super::*;
-use crate::hub::queue::QueueBudget;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
 
-/// A connection and the peer of it.
-fn admit(connections: &Connections) -> (ConnectionPermit, TcpStream) {
+/// A registered connection and its peer.
+fn register(connections: &Connections) -> (ConnectionPermit, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
-    (connections.admit(Socket::new(stream)), peer)
+    (connections.register(Socket::new(stream)), peer)
 }
 
-/// The same, in the middle of a request that is there whole.
-fn busy(connections: &Connections) -> (RequestGuard, ConnectionPermit, TcpStream) {
-    let (slot, peer) = admit(connections);
-    let work = slot.guest().begin_work().unwrap();
-    work.whole().unwrap();
-    (work, slot, peer)
+/// The same, with a whole request that is not answered.
+fn active(connections: &Connections) -> (RequestGuard, ConnectionPermit, TcpStream) {
+    let (permit, peer) = register(connections);
+    let request = permit.handle().begin_request().unwrap();
+    assert!(request.mark_whole());
+    (request, permit, peer)
 }
 
 #[test]
 fn a_reserve_is_kept_beyond_the_limit() {
     let connections = Connections::new(2);
-    let busy = |_| busy(&connections);
-    let mut slots: Vec<_> = (0..2).map(busy).collect();
+    let active = |_| active(&connections);
+    let mut all: Vec<_> = (0..2).map(active).collect();
     assert!(connections.can_upgrade());
-    slots.push(busy(2));
+    all.push(active(2));
     assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
-    slots.extend((3..2 + RESERVE).map(busy));
+    all.extend((3..2 + RESERVE).map(active));
     assert!(!connections.wait_until_can_accept(Instant::now()));
-    slots.pop();
+    all.pop();
     assert!(connections.wait_until_can_accept(Instant::now()));
-    slots.clear();
+    all.clear();
     assert!(connections.wait_for_end(Instant::now()));
 }
 
 #[test]
-fn the_limit_may_change_while_they_are_here() {
+fn the_limit_may_change_while_connections_are_open() {
     let connections = Connections::new(1);
-    let busy = |_| busy(&connections);
-    let slots: Vec<_> = (0..2).map(busy).collect();
+    let active = |_| active(&connections);
+    let all: Vec<_> = (0..2).map(active).collect();
     assert!(!connections.can_upgrade());
     connections.set_limit(2);
     assert!(connections.can_upgrade() && connections.evict_for_upgrade());
     connections.set_limit(1);
     assert!(!connections.evict_for_upgrade() && !connections.wait_for_end(Instant::now()));
-    drop(slots);
+    drop(all);
 }
 
 #[test]
-fn who_is_idle_for_longest_makes_room() {
+fn the_longest_idle_connection_is_evicted() {
     let connections = Connections::new(2);
-    let mut guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
-    let subscriber = guests[0].0.guest();
-    assert!(guests[0].0.confirm());
-    let idle = guests[1].0.guest();
-    while idle.presence.turn() == guests[2].0.guest().presence.turn() {
-        drop(idle.begin_work());
+    let mut all: Vec<_> = (0..3).map(|_| register(&connections)).collect();
+    let subscribed = all[0].0.handle();
+    assert!(all[0].0.subscribe());
+    let answered = all[1].0.handle();
+    let order = |handle: &ConnectionHandle| handle.entry.eviction_order();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while order(&answered) == order(&all[2].0.handle()) {
+        assert!(Instant::now() < deadline, "the clock stands still");
+        drop(answered.begin_request());
     }
-    // The fresh one has waited longer than the one that was answered just now.
-    let (newcomer, _peer) = admit(&connections);
-    let work = newcomer.guest().begin_work().unwrap();
-    work.whole().unwrap();
-    assert!(connections.evict_for_upgrade() && idle.begin_work().is_none());
-    assert!(guests[2].0.guest().begin_work().is_none());
-    assert_eq!(guests[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
-    assert!(!subscriber.presence.is_leaving());
-    drop((work, guests));
+    // The new connection has been idle for longer than the one that was answered just now.
+    let (upgrading, _peer) = register(&connections);
+    let request = upgrading.handle().begin_request().unwrap();
+    assert!(request.mark_whole());
+    assert!(connections.evict_for_upgrade() && answered.begin_request().is_none());
+    assert!(all[2].0.handle().begin_request().is_none());
+    assert_eq!(all[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
+    assert!(!subscribed.entry.is_evicted());
+    drop((request, all));
     assert!(connections.can_upgrade());
 }
 
 #[test]
-fn a_request_that_arrives_leaves_last() {
+fn a_connection_that_sends_its_request_is_evicted_last() {
     let connections = Connections::new(1);
-    let (half, _browser) = admit(&connections);
-    let arriving = half.guest().begin_work().unwrap();
-    let (newcomer, _peer) = admit(&connections);
-    let work = newcomer.guest().begin_work().unwrap();
-    work.whole().unwrap();
-    assert!(
-        connections
-            .0
-            .guests
-            .lock()
-            .evict_one(EvictionPriority::Idle)
-            .is_none()
-    );
+    let (half, _peer) = register(&connections);
+    let reading = half.handle().begin_request().unwrap();
+    let _active = active(&connections);
+    let mut entries = connections.0.entries.lock();
+    assert!(entries.evict_one(EvictionPriority::Idle).is_none());
+    drop(entries);
     assert!(connections.evict_for_upgrade());
-    assert!(arriving.whole().is_none());
+    assert!(!reading.mark_whole());
 }
 
 #[test]
-fn nobody_leaves_for_a_place_that_can_not_be_had() {
+fn nothing_is_evicted_if_it_would_not_make_room() {
     let connections = Connections::new(1);
-    let guests: Vec<_> = (0..3).map(|_| admit(&connections)).collect();
-    let _busy: Vec<_> = guests[..2]
+    let all: Vec<_> = (0..3).map(|_| register(&connections)).collect();
+    let _active: Vec<_> = all[..2]
         .iter()
-        .map(|(slot, _)| {
-            let work = slot.guest().begin_work().unwrap();
-            work.whole().map(|()| work)
+        .map(|(permit, _)| {
+            let request = permit.handle().begin_request().unwrap();
+            assert!(request.mark_whole());
+            request
         })
         .collect();
     assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
-    assert!(guests[2].0.guest().begin_work().is_some());
+    assert!(all[2].0.handle().begin_request().is_some());
 }
 
 #[test]
-fn who_has_sent_something_just_now_stays() {
+fn a_connection_with_unread_input_is_not_evicted() {
     let connections = Connections::new(1);
-    let (slot, mut peer) = admit(&connections);
-    let (newcomer, _peer) = admit(&connections);
-    let work = newcomer.guest().begin_work().unwrap();
-    work.whole().unwrap();
+    let (permit, mut peer) = register(&connections);
+    let _active = active(&connections);
     peer.write_all(b"GET").unwrap();
-    while !slot.guest().presence.has_input() {}
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !permit.handle().entry.has_input() {
+        assert!(Instant::now() < deadline, "the input does not arrive");
+        thread::yield_now();
+    }
     assert!(!connections.evict_for_upgrade());
-    assert!(slot.guest().begin_work().is_some());
+    assert!(permit.handle().begin_request().is_some());
+}
+
+/// An upgraded connection that ignores what the table asks of it.
+#[derive(Debug)]
+struct Ignoring;
+
+impl PushConnection for Ignoring {
+    fn ping(&self) {}
+    fn wake(&self) {}
+    fn close_evicted(&self) {}
 }
 
 #[test]
-fn subscribers_are_waited_for_by_themselves() {
+fn upgraded_connections_are_waited_for_by_themselves() {
     let connections = Connections::new(2);
-    let (http, _browser) = admit(&connections);
-    let (subscriber, _screen) = admit(&connections);
-    let outbox = SendQueue::new(
-        subscriber.guest.presence.socket().clone(),
-        1,
-        QueueBudget::new(1),
-    )
-    .unwrap();
-    let subscriber = subscriber.of_subscriber(outbox);
-    assert!(!connections.wait_for_subscribers(Instant::now()));
-    drop(subscriber);
-    assert!(connections.wait_for_subscribers(Instant::now()));
-    let work = http.guest().begin_work();
-    assert!(!connections.wait_for_work(Instant::now()));
-    drop(work);
-    assert!(connections.wait_for_work(Instant::now()));
+    let (http, _peer) = register(&connections);
+    let (mut upgraded, _subscriber) = register(&connections);
+    upgraded.upgrade(Ignoring);
+    assert!(!connections.wait_for_upgraded(Instant::now()));
+    drop(upgraded);
+    assert!(connections.wait_for_upgraded(Instant::now()));
+    let request = http.handle().begin_request();
+    assert!(!connections.wait_for_requests(Instant::now()));
+    drop(request);
+    assert!(connections.wait_for_requests(Instant::now()));
     assert!(!connections.wait_for_end(Instant::now()));
     drop(http);
     assert!(connections.wait_for_end(Instant::now()));
 }
 
 #[test]
-fn descriptors_are_shared_out() {
-    assert_eq!(Connections::possible_with(20_000), 9_960);
-    assert_eq!(Connections::possible_with(10), 1);
+fn an_evicted_connection_that_was_upgraded_is_told() {
+    #[derive(Debug)]
+    struct Telling(std::sync::mpsc::Sender<&'static str>);
+    impl PushConnection for Telling {
+        fn ping(&self) {}
+        fn wake(&self) {
+            self.0.send("wake").unwrap();
+        }
+        fn close_evicted(&self) {
+            self.0.send("close").unwrap();
+        }
+    }
+    let (sender, told) = std::sync::mpsc::channel();
+    let connections = Connections::without_reserve(1);
+    let (mut permit, mut peer) = register(&connections);
+    permit.upgrade(Telling(sender));
+    permit.await_token();
+    connections.wake_upgraded();
+    assert!(!connections.can_accept() && connections.evict_for_accept());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["wake", "close"]);
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "it is cut");
+    assert!(permit.is_evicted() && connections.can_accept());
 }

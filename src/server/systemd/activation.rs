@@ -1,7 +1,7 @@
 //! Socket activation: the listening socket that the service manager bound (sd_listen_fds(3)).
 //!
-//! The one thing that safe code can't do is to own descriptor 3 because a variable says so;
-//! the crate listenfd does that. What may be handed over is decided here.
+//! The crate listenfd takes over descriptor 3, which safe code can't do because a variable says
+//! so. What may be handed over is decided here.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -11,10 +11,10 @@ use std::process;
 use listenfd::ListenFd;
 use rustix::net::sockopt;
 
-/// The socket that was handed to this process, if one was. To be asked once, at the start.
+/// The socket that was handed to this process, if one was. Called once, at the start.
 ///
 /// # Errors
-/// In one sentence, what was handed over instead of one listening TCP socket.
+/// A sentence that says what was handed over instead of one listening TCP socket.
 pub fn inherited_socket() -> io::Result<Option<TcpListener>> {
     let variable = |name| env::var(name).unwrap_or_default();
     let offered = offered(
@@ -25,14 +25,14 @@ pub fn inherited_socket() -> io::Result<Option<TcpListener>> {
     match offered {
         0 => Ok(None),
         1 => take_first().map(Some),
-        more => Err(refusal(format!(
+        more => Err(unusable(format!(
             "LISTEN_FDS is \"{more}\"; use one ListenStream= in the socket unit"
         ))),
     }
 }
 
-/// How many sockets were handed to the process `own_pid`: none if the variables are those
-/// of another process, as a child inherits them.
+/// The number of sockets handed to the process `own_pid`: none if the variables are those of
+/// another process, which a child inherits.
 fn offered(pid: &str, count: &str, own_pid: u32) -> io::Result<usize> {
     if pid.parse() != Ok(own_pid) {
         return Ok(0);
@@ -41,25 +41,24 @@ fn offered(pid: &str, count: &str, own_pid: u32) -> io::Result<usize> {
         "" => Ok(0),
         _ => count
             .parse()
-            .map_err(|_| refusal(format!("LISTEN_FDS is {count:?}; use the number 1"))),
+            .map_err(|_| unusable(format!("LISTEN_FDS is {count:?}; use the number 1"))),
     }
 }
 
 fn take_first() -> io::Result<TcpListener> {
     let socket = ListenFd::from_env().take_tcp_listener(0).map_err(|_| {
-        refusal("descriptor 3 is not a TCP socket; use a port in ListenStream=".into())
+        unusable("descriptor 3 is not a TCP socket; use a port in ListenStream=".into())
     })?;
-    let socket = socket.ok_or_else(|| refusal("descriptor 3 is taken".into()))?;
-    match sockopt::socket_acceptconn(&socket)? {
-        true => Ok(socket),
-        false => Err(refusal(
-            "descriptor 3 does not listen; use Accept=no in the socket unit".into(),
-        )),
+    let socket = socket.ok_or_else(|| unusable("descriptor 3 is taken".into()))?;
+    if !sockopt::socket_acceptconn(&socket)? {
+        let message = "descriptor 3 does not listen; use Accept=no in the socket unit";
+        return Err(unusable(message.into()));
     }
+    Ok(socket)
 }
 
-fn refusal(sentence: String) -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, sentence)
+fn unusable(message: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, message)
 }
 
 #[cfg(test)]
@@ -68,7 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_what_is_for_this_process_counts() {
+    fn only_sockets_for_this_process_count() {
         assert_eq!(offered("7", "1", 7).unwrap(), 1);
         assert_eq!(offered("7", "2", 7).unwrap(), 2);
         assert_eq!(offered("7", "", 7).unwrap(), 0);
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_is_none_is_named() {
+    fn an_invalid_count_is_named() {
         let error = offered("7", "one", 7).unwrap_err();
         assert_eq!(error.to_string(), "LISTEN_FDS is \"one\"; use the number 1");
     }

@@ -1,8 +1,8 @@
-//! sd_notify(3): one datagram of `NAME=value` lines for each thing that the manager is told.
+//! sd_notify(3): one datagram of `NAME=value` lines for each report to the service manager.
 //!
-//! Written out rather than taken from a crate: the protocol is one `send` to a UNIX socket, and
-//! what a crate adds to that (barriers, a store of descriptors) is not used here. A manager
-//! that does not listen is logged, and never stops the server.
+//! Our own, since the protocol is one `send` to a UNIX socket, and what a crate adds to that
+//! (barriers, a store of descriptors) is not used. A service manager that does not take a report is
+//! logged, and never stops the server.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -15,42 +15,42 @@ use std::time::Duration;
 use log::warn;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::telemetry::log::Throttle;
+use crate::telemetry::throttle::Throttle;
 
-/// How long a manager that does not read may hold us up.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// On top of the drain time limit, for the end of the process itself.
+/// How long a report may wait for a service manager that does not read.
+const SEND_LIMIT: Duration = Duration::from_secs(1);
+/// Added to the drain time limit, for the end of the process itself.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 static FAILURES: Throttle = Throttle::new();
 
-/// Tells the service manager how the server is; clones share the line. Mute when there is no
-/// manager that wants to know.
+/// Reports to the service manager; clones share the socket. It does nothing without a service
+/// manager that asked for reports.
 #[derive(Debug, Clone, Default)]
 pub struct Notifier {
-    line: Option<Arc<Line>>,
+    manager: Option<Arc<Manager>>,
     watchdog: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct Manager {
     socket: UnixDatagram,
-    manager: SocketAddr,
+    address: SocketAddr,
 }
 
 impl Notifier {
-    /// Whom `NOTIFY_SOCKET` names, with the watchdog that `WATCHDOG_USEC` asks for.
+    /// Reports to the socket in `NOTIFY_SOCKET`, with the watchdog of `WATCHDOG_USEC`.
     pub fn from_environment() -> Notifier {
         let variable = |name| env::var(name).unwrap_or_default();
         let address = variable("NOTIFY_SOCKET");
-        let line = match address.as_str() {
+        let manager = match address.as_str() {
             "" => None,
-            address => Line::to(address)
+            address => Manager::at(address)
                 .inspect_err(|error| warn!("notify failed socket={address:?} error=\"{error}\""))
                 .ok(),
         };
         Notifier {
-            line: line.map(Arc::new),
+            manager: manager.map(Arc::new),
             watchdog: watchdog(
                 &variable("WATCHDOG_USEC"),
                 &variable("WATCHDOG_PID"),
@@ -59,30 +59,30 @@ impl Notifier {
         }
     }
 
-    /// Whether somebody wants to know.
-    pub fn is_heard(&self) -> bool {
-        self.line.is_some()
+    /// Whether a service manager asked for reports.
+    pub fn is_wanted(&self) -> bool {
+        self.manager.is_some()
     }
 
-    /// The longest silence of [`Notifier::alive`] that the manager puts up with.
+    /// The watchdog's time limit: the longest time between two calls of [`Notifier::alive`].
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// The server listens, or has done what [`Notifier::reloading`] announced.
+    /// The server listens, or a reload has ended, in whichever way.
     pub fn ready(&self) {
         self.send("READY=1");
     }
 
-    /// The configuration is being read again; [`Notifier::ready`] has to follow, however it goes.
+    /// A reload begins; [`Notifier::ready`] has to follow, however it ends.
     pub fn reloading(&self) {
-        // The manager matches the answer to its request by this clock (systemd 253 and later).
+        // The service manager matches the report to its request by this clock (systemd 253 and later).
         let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
-    /// The server drains, which may take as long as `drain`, whatever the unit says.
+    /// The server drains, which may take as long as `drain`, whatever the unit's limit is.
     pub fn stopping(&self, drain: Duration) {
         let limit = drain.saturating_add(STOP_MARGIN).as_micros();
         self.send(&format!(
@@ -90,19 +90,23 @@ impl Notifier {
         ));
     }
 
-    /// One line for people, shown by `systemctl status`.
+    /// A line that `systemctl status` shows.
     pub fn status(&self, text: &str) {
         self.send(&format!("STATUS={text}"));
     }
 
-    /// Feeds the watchdog.
+    /// The server is alive, for the watchdog.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 
     fn send(&self, state: &str) {
-        let Some(line) = &self.line else { return };
-        if let Err(error) = line.socket.send_to_addr(state.as_bytes(), &line.manager)
+        let Some(manager) = &self.manager else {
+            return;
+        };
+        if let Err(error) = manager
+            .socket
+            .send_to_addr(state.as_bytes(), &manager.address)
             && let Some(suppressed) = FAILURES.pass()
         {
             warn!("notify failed error=\"{error}\" suppressed={suppressed}");
@@ -110,10 +114,10 @@ impl Notifier {
     }
 }
 
-impl Line {
-    /// Opens a line to a path, or to an abstract name that begins with `@`.
-    fn to(address: &str) -> io::Result<Line> {
-        let manager = match address.strip_prefix('@') {
+impl Manager {
+    /// A service manager at a path, or at an abstract name that begins with `@`.
+    fn at(address: &str) -> io::Result<Manager> {
+        let address = match address.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None if address.starts_with('/') => SocketAddr::from_pathname(address)?,
             None => {
@@ -122,8 +126,8 @@ impl Line {
             }
         };
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Line { socket, manager })
+        socket.set_write_timeout(Some(SEND_LIMIT))?;
+        Ok(Manager { socket, address })
     }
 }
 
@@ -148,9 +152,9 @@ mod tests {
         manager
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let line = Line::to(&format!("@{name}")).unwrap();
+        let ours = Manager::at(&format!("@{name}")).unwrap();
         let notifier = Notifier {
-            line: Some(Arc::new(line)),
+            manager: Some(Arc::new(ours)),
             watchdog: None,
         };
         (notifier, manager)
@@ -196,18 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_nothing_happens() {
+    fn without_a_service_manager_nothing_is_sent() {
         let notifier = Notifier::default();
         notifier.ready();
-        assert!(!notifier.is_heard());
+        assert!(!notifier.is_wanted());
     }
 
     #[test]
     fn an_address_is_a_path_or_an_abstract_name() {
         for address in ["", "run/notify", "vsock:2:1234"] {
-            assert!(Line::to(address).is_err(), "{address:?}");
+            assert!(Manager::at(address).is_err(), "{address:?}");
         }
-        assert!(Line::to("/run/nobody/there").is_ok());
+        assert!(Manager::at("/run/nobody/there").is_ok());
     }
 
     #[test]
@@ -224,7 +228,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,120}") {
-            let _ = (Line::to(&text), watchdog(&text, &text, 7));
+            let _ = (Manager::at(&text), watchdog(&text, &text, 7));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::net::dial::{DialError, dial};
-use crate::net::socket;
+use crate::net::poll;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// The status does not matter: a refusal, such as that of the limit per address, is an answer.
@@ -43,7 +43,7 @@ pub fn ask(server: SocketAddr, limit: Duration) -> io::Result<()> {
 
 fn connect(server: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
     let connected = dial(&reachable_at(server), left(deadline)?, |fd, until| {
-        socket::wait(&mut [fd], Some(until.min(deadline)))
+        poll::wait(&mut [fd], Some(until.min(deadline)))
     });
     let stream = connected.map_err(|error| match error {
         DialError::Failed(error) | DialError::Interrupted(error) => error,

@@ -1,5 +1,5 @@
-//! The little of RFC 6455 that a load generator needs: reading unmasked frames in place,
-//! and building masked ones ahead of time.
+//! The part of RFC 6455 that a load generator needs: parsing unmasked frames in place, and
+//! building masked ones.
 
 use crate::Result;
 
@@ -19,9 +19,9 @@ const LENGTH_16: u8 = 126;
 /// A length byte that says: the next eight bytes are the length.
 const LENGTH_64: u8 = 127;
 
-/// A frame inside the buffer that it was read into.
+/// A frame within the buffer that it was read into.
 pub struct Frame<'a> {
-    /// What it is: [`TEXT`], [`CLOSE`], …
+    /// Its kind: [`TEXT`], [`CLOSE`], …
     pub opcode: u8,
     /// Its content.
     pub payload: &'a [u8],
@@ -29,7 +29,7 @@ pub struct Frame<'a> {
     pub size: usize,
 }
 
-/// The frame that `bytes` begin with; nothing while it is incomplete.
+/// The frame that `bytes` begin with; `None` while it is incomplete.
 ///
 /// # Errors
 /// When it is masked, fragmented or uses an extension: no server here may send such.
@@ -95,8 +95,8 @@ pub fn unmask(bytes: &mut [u8]) -> Option<(u8, &[u8], usize)> {
     }
     let opcode = bytes[0] & 0x0F;
     let (head, payload) = bytes[..size].split_at_mut(header + 4);
-    for (place, byte) in payload.iter_mut().enumerate() {
-        *byte ^= head[header + place % 4];
+    for (index, byte) in payload.iter_mut().enumerate() {
+        *byte ^= head[header + index % 4];
     }
     Some((opcode, payload, size))
 }

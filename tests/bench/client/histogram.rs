@@ -1,4 +1,4 @@
-//! Latencies of millions of deliveries in a few kilobytes.
+//! A histogram of latencies: millions of deliveries in a few kilobytes.
 //!
 //! Buckets grow with the value: 32 to each power of two, so a quantile is at most 3 % off.
 

@@ -1,4 +1,4 @@
-//! epoll: tells which of many sockets have something to read.
+//! epoll: which of many sockets are ready.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::Result;
 
-/// Events taken at once. More would only delay the answer to the first.
+/// Events taken at once. More would delay the handling of the first.
 const BATCH: usize = 512;
 
 /// An epoll instance with its event buffer.
@@ -21,23 +21,23 @@ pub struct Poller {
 /// What a socket is watched for.
 #[derive(Clone, Copy)]
 pub enum Interest {
-    /// Something has come since the last time. Whoever asks for this reads all there is; it
-    /// spares the kernel a second look at each socket that was ready.
+    /// New bytes since the last event (edge-triggered). The reader must read all that is there; it
+    /// spares the kernel a second check of each socket that was ready.
     Arrivals,
-    /// Something to read, or the end.
+    /// Bytes to read, or the end.
     Read,
-    /// That, or room to write.
+    /// The same, or room in the send buffer.
     ReadAndWrite,
 }
 
 /// A socket that is ready.
 #[derive(Clone, Copy)]
 pub struct Ready {
-    /// What it was registered with.
+    /// The token that it was added with.
     pub token: u64,
     /// Whether there is something to read, or the connection ended.
     pub readable: bool,
-    /// Whether there is room to write.
+    /// Whether the send buffer has room.
     pub writable: bool,
 }
 
@@ -72,7 +72,7 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, data, interest.flags())?)
     }
 
-    /// Watches a socket for something else from here on.
+    /// Changes what a socket is watched for.
     ///
     /// # Errors
     /// When it is not watched.
@@ -99,7 +99,7 @@ impl Poller {
         }
     }
 
-    /// One of those that the last wait found.
+    /// One of the sockets that the last wait found.
     #[inline]
     pub fn ready(&self, index: usize) -> Ready {
         let event = self.events[index];

@@ -1,4 +1,4 @@
-//! An application that broadcasts: one keep-alive HTTP connection, one request at a time.
+//! A publisher: one keep-alive HTTP connection, one request at a time.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -8,21 +8,21 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::poller::{Interest, Poller};
 use crate::Result;
 
-/// Names of the number of subscribers reached: as everybody here says it, as nchan does.
+/// Names of the number of subscribers reached: that of most servers, and that of nchan.
 const COUNTS: [&[u8]; 2] = [b"\"deliveries\":", b"\"subscribers\":"];
 
 /// A connection that requests are posted on.
 pub struct Publisher {
     socket: TcpStream,
-    /// The beginning of an answer whose end has not come yet.
+    /// The start of a response whose end has not arrived yet.
     rest: Vec<u8>,
 }
 
 impl Publisher {
-    /// Connects, and is watched under this token.
+    /// Connects, and adds the socket to the poller with this token.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When the server does not accept.
     pub fn connect(poller: &Poller, address: SocketAddr, token: u64) -> Result<Publisher> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
@@ -46,10 +46,10 @@ impl Publisher {
         }
     }
 
-    /// Takes what has come; tells the number of subscribers reached when the answer is whole.
+    /// Reads what has arrived; gives the number of subscribers reached once the response is whole.
     ///
     /// # Errors
-    /// When the answer is not a success, or the connection ended.
+    /// When the response is not a success, or the connection ended.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<u64>> {
         let kept = self.rest.len();
         buffer[..kept].copy_from_slice(&self.rest);
@@ -68,7 +68,7 @@ impl Publisher {
         let deliveries = COUNTS.iter().find_map(|name| number_after(body, name));
         match (bytes.starts_with(b"HTTP/1.1 20"), deliveries) {
             (true, Some(deliveries)) => Ok(Some(deliveries)),
-            _ => Err(format!("bad answer: {}", String::from_utf8_lossy(bytes)).into()),
+            _ => Err(format!("bad response: {}", String::from_utf8_lossy(bytes)).into()),
         }
     }
 }
@@ -80,7 +80,7 @@ fn whole_body(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(head + 4..head + 4 + usize::try_from(length).ok()?)
 }
 
-/// The number behind a name, whatever the spaces between.
+/// The number after a name and any spaces.
 pub fn number_after(bytes: &[u8], name: &[u8]) -> Option<u64> {
     let start = bytes.windows(name.len()).position(|text| text == name)? + name.len();
     let digits = bytes[start..].trim_ascii_start();

@@ -9,13 +9,13 @@ const FRAME = { fin: true, rsv1: false, opcode: 1, mask: false, readOnly: true }
 const channels = new Map() // name → set of connections
 const server = createServer(receive)
 const sockets = new WebSocketServer({ server, path: '/subscribe', perMessageDeflate: false })
-// Node's own limits are for servers that face the world; publishers here wait for a minute.
+// Node's default keep-alive timeout is shorter than publishers here are idle.
 server.keepAliveTimeout = 600_000
 
 sockets.on('connection', (socket) => {
-  const held = []
-  socket.on('message', (text) => subscribe(socket, held, text.toString()))
-  socket.on('close', () => held.forEach((name) => leave(name, socket)))
+  const joined = []
+  socket.on('message', (text) => subscribe(socket, joined, text.toString()))
+  socket.on('close', () => joined.forEach((name) => leave(name, socket)))
   socket.on('error', () => socket.terminate())
 })
 setInterval(() => sockets.clients.forEach((socket) => socket.ping()), PING_INTERVAL)
@@ -25,12 +25,12 @@ server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => {
 })
 
 // {"event":"authenticate","data":"<names in the clear, separated by commas>"}
-function subscribe(socket, held, text) {
+function subscribe(socket, joined, text) {
   const names = text.slice(text.indexOf('"data":"') + 8, text.lastIndexOf('"')).trimEnd()
   for (const name of names.split(',')) {
     if (!channels.has(name)) channels.set(name, new Set())
     channels.get(name).add(socket)
-    held.push(name)
+    joined.push(name)
     const data = JSON.stringify({ channel: name })
     socket.send(JSON.stringify({ event: 'subscribed', data }))
   }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::flow::{self, Flow, Source};
-use super::{GATHERING, micros, on_stage};
+use super::closed_loop::{self, ClosedLoop, LoadSpec};
+use super::{CONNECTING, micros, with_log};
 use crate::Result;
-use crate::client::ledger::Audience;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::delivery_log::Routing;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::{Case, Metric, Report};
 use crate::server::target::{Signer, Target};
 
@@ -18,27 +18,27 @@ const SUBSCRIBERS: usize = 1_000;
 const QUICK_SUBSCRIBERS: usize = 200;
 /// Channels of each subscriber.
 const EACH: usize = 100;
-/// Those of its own channels that are broadcast on.
-const SPOKEN: usize = 20;
-/// Channels without anybody that are broadcast on.
-const NOBODYS: usize = 20_000;
+/// Channels of each subscriber that messages are broadcast to.
+const ACTIVE: usize = 20;
+/// Channels without subscribers that messages are broadcast to.
+const EMPTY: usize = 20_000;
 const SIZE: usize = 128;
-const TURN: Duration = Duration::from_secs(1);
-const QUICK_TURN: Duration = Duration::from_millis(300);
+const DURATION: Duration = Duration::from_secs(1);
+const QUICK_DURATION: Duration = Duration::from_millis(300);
 
 const MEMORY: Metric = Metric::new("resident memory per subscription", "B");
 const SUBSCRIBING: Metric = Metric::new("server CPU per subscription", "µs");
-/// In steps of 10 ms in all: threads end meanwhile.
+/// From a total in steps of 10 ms, which includes the threads that end meanwhile.
 const LEAVING: Metric = Metric::new("server CPU per subscription left", "µs");
 const GONE: Metric = Metric::new("all gone after", "ms");
-const TO_NOBODY: Metric = Metric::new("server CPU per broadcast to nobody", "µs");
+const TO_EMPTY: Metric = Metric::new("server CPU per broadcast to nobody", "µs");
 
-/// How channels are spread over the subscribers.
+/// How channels are distributed among the subscribers.
 #[derive(Clone, Copy, PartialEq)]
 enum Spread {
-    /// Everybody has the same.
+    /// All subscribers have the same channels.
     Shared,
-    /// Everybody has others.
+    /// Each subscriber has channels of its own.
     Own,
 }
 
@@ -59,26 +59,26 @@ impl Spread {
     }
 }
 
-/// Measures both ways of spreading channels.
+/// Measures both distributions.
 ///
 /// # Errors
-/// When a message is lost, doubled, damaged, out of order or at somebody else's.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
-    let subscribers = plan.either(SUBSCRIBERS, QUICK_SUBSCRIBERS);
-    let subscribers = plan.subscribers.unwrap_or(subscribers);
+/// When a message is lost, doubled, damaged, out of order or at a subscriber of another channel.
+pub fn run(options: &Options, report: &mut Report) -> Result {
+    let subscribers = options.full_or_quick(SUBSCRIBERS, QUICK_SUBSCRIBERS);
+    let subscribers = options.subscribers.unwrap_or(subscribers);
     let mut cases = Vec::new();
     for spread in [Spread::Shared, Spread::Own] {
         let label = spread.label(subscribers);
         eprintln!("{NAME}: {label}");
         let mut case = Case::new(NAME, label);
-        for round in 0..plan.rounds {
+        for round in 0..options.rounds {
             let mut targets = [Target::Reference, Target::Bifrost];
             targets.rotate_left(round % 2);
             for target in targets {
-                // A fresh server each time: memory given back would hide what is taken.
-                let mut stage = Stage::open(target, &plan.launch)?;
-                visit(plan, &mut stage, subscribers, spread, &mut case)
-                    .map_err(|error| on_stage(&stage, error))?;
+                // A new server each time: reuse of released memory would hide what is allocated.
+                let mut testbed = Testbed::start(target, &options.launch)?;
+                measure(options, &mut testbed, subscribers, spread, &mut case)
+                    .map_err(|error| with_log(&testbed, error))?;
             }
         }
         cases.push(case);
@@ -86,71 +86,71 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result {
     report.show(&cases)
 }
 
-/// Everybody comes, subscribes, listens and leaves.
-fn visit(
-    plan: &Plan,
-    stage: &mut Stage,
+/// Connects and subscribes all, broadcasts to them, and closes all.
+fn measure(
+    options: &Options,
+    testbed: &mut Testbed,
     subscribers: usize,
     spread: Spread,
     case: &mut Case,
 ) -> Result {
     let signer = Signer::new();
-    let target = stage.target();
-    let first = |number| target.invitation(&signer, &[spread.channel(number, 0)]);
-    stage.gather(subscribers, GATHERING, first)?;
-    subscribe(stage, &signer, subscribers, spread, case)?;
-    broadcast(plan, stage, &signer, subscribers, spread, case)?;
+    let target = testbed.target();
+    let first = |number| target.handshake(&signer, &[spread.channel(number, 0)]);
+    testbed.connect_subscribers(subscribers, CONNECTING, first)?;
+    subscribe(testbed, &signer, subscribers, spread, case)?;
+    broadcast(options, testbed, &signer, subscribers, spread, case)?;
     if spread == Spread::Own {
-        broadcast_to_nobody(plan, stage, &signer, case)?;
+        broadcast_to_empty(options, testbed, &signer, case)?;
     }
-    leave(stage, subscribers, case)
+    close_all(testbed, subscribers, case)
 }
 
-/// All channels but the first, which everybody has already.
+/// Subscribes all to their channels but the first, which the handshake named.
 fn subscribe(
-    stage: &mut Stage,
+    testbed: &mut Testbed,
     signer: &Signer,
     subscribers: usize,
     spread: Spread,
     case: &mut Case,
 ) -> Result {
-    let before = stage.server.memory()?.resident;
+    let before = testbed.server.memory()?.resident;
     let others = |subscriber| {
         let channel = |number| spread.channel(subscriber, number);
         (1..EACH).map(channel).collect()
     };
-    stage.extend(signer, others)?;
-    let used = stage.server.used()?;
-    let memory = stage.server.memory()?.resident.saturating_sub(before);
+    testbed.subscribe_to_more(signer, others)?;
+    let cpu = testbed.server.cpu()?;
+    let memory = testbed.server.memory()?.resident.saturating_sub(before);
     let subscriptions = (subscribers * (EACH - 1)) as f64;
-    case.sample(stage.target(), MEMORY, memory as f64 / subscriptions);
-    case.sample(stage.target(), SUBSCRIBING, micros(used) / subscriptions);
+    case.sample(testbed.target(), MEMORY, memory as f64 / subscriptions);
+    case.sample(testbed.target(), SUBSCRIBING, micros(cpu) / subscriptions);
     Ok(())
 }
 
 fn broadcast(
-    plan: &Plan,
-    stage: &mut Stage,
+    options: &Options,
+    testbed: &mut Testbed,
     signer: &Signer,
     subscribers: usize,
     spread: Spread,
     case: &mut Case,
 ) -> Result {
-    let source = Source {
+    let spec = LoadSpec {
         signer,
-        audience: match spread {
-            Spread::Shared => Audience::All(EACH),
-            Spread::Own => Audience::Own(SPOKEN),
+        routing: match spread {
+            Spread::Shared => Routing::Shared(EACH),
+            Spread::Own => Routing::Own(ACTIVE),
         },
         streams: match spread {
             Spread::Shared => EACH,
-            Spread::Own => subscribers * SPOKEN,
+            Spread::Own => subscribers * ACTIVE,
         },
         cycle: match spread {
             Spread::Shared => 64,
             Spread::Own => 2,
         },
-        size: plan.size.unwrap_or(SIZE),
+        size: options.size.unwrap_or(SIZE),
         subscribers,
         reach: match spread {
             Spread::Shared => subscribers,
@@ -159,42 +159,55 @@ fn broadcast(
     };
     let channel = |stream| match spread {
         Spread::Shared => spread.channel(0, stream),
-        Spread::Own => spread.channel(stream / SPOKEN, stream % SPOKEN),
+        Spread::Own => spread.channel(stream / ACTIVE, stream % ACTIVE),
     };
-    let mut flow = Flow::new(stage, &source, channel);
-    let turn = flow.turn(stage, 1, plan.either(TURN, QUICK_TURN))?;
-    for (metric, value) in turn.figures() {
-        if [flow::BROADCASTS, flow::CPU_PER_BROADCAST, flow::HALF].contains(&metric) {
-            case.sample(stage.target(), metric, value);
+    let mut closed_loop = ClosedLoop::new(testbed, &spec, channel);
+    let measurement =
+        closed_loop.measure(testbed, 1, options.full_or_quick(DURATION, QUICK_DURATION))?;
+    for (metric, value) in measurement.figures() {
+        if [
+            closed_loop::BROADCASTS,
+            closed_loop::CPU_PER_BROADCAST,
+            closed_loop::HALF,
+        ]
+        .contains(&metric)
+        {
+            case.sample(testbed.target(), metric, value);
         }
     }
     Ok(())
 }
 
-fn broadcast_to_nobody(plan: &Plan, stage: &mut Stage, signer: &Signer, case: &mut Case) -> Result {
-    let source = Source {
+fn broadcast_to_empty(
+    options: &Options,
+    testbed: &mut Testbed,
+    signer: &Signer,
+    case: &mut Case,
+) -> Result {
+    let spec = LoadSpec {
         signer,
-        audience: Audience::All(0),
-        streams: NOBODYS,
+        routing: Routing::Shared(0),
+        streams: EMPTY,
         cycle: 1,
-        size: plan.size.unwrap_or(SIZE),
+        size: options.size.unwrap_or(SIZE),
         subscribers: 0,
         reach: 0,
     };
-    let mut flow = Flow::new(stage, &source, |stream| format!("nobody:{stream}"));
-    let turn = flow.turn(stage, 1, plan.either(TURN, QUICK_TURN))?;
-    let each = micros(turn.server) / turn.broadcasts;
-    case.sample(stage.target(), TO_NOBODY, each);
+    let mut closed_loop = ClosedLoop::new(testbed, &spec, |stream| format!("nobody:{stream}"));
+    let measurement =
+        closed_loop.measure(testbed, 1, options.full_or_quick(DURATION, QUICK_DURATION))?;
+    let each = micros(measurement.server) / measurement.broadcasts;
+    case.sample(testbed.target(), TO_EMPTY, each);
     Ok(())
 }
 
-fn leave(stage: &mut Stage, subscribers: usize, case: &mut Case) -> Result {
-    let (used, start) = (stage.server.total_time()?, Instant::now());
-    stage.dismiss_from(0)?;
+fn close_all(testbed: &mut Testbed, subscribers: usize, case: &mut Case) -> Result {
+    let (cpu, start) = (testbed.server.total_cpu()?, Instant::now());
+    testbed.close_from(0)?;
     let wall = start.elapsed();
-    let used = stage.server.total_time()?.saturating_sub(used);
-    let each = micros(used) / (subscribers * EACH) as f64;
-    case.sample(stage.target(), LEAVING, each);
-    case.sample(stage.target(), GONE, micros(wall) / 1e3);
+    let cpu = testbed.server.total_cpu()?.saturating_sub(cpu);
+    let each = micros(cpu) / (subscribers * EACH) as f64;
+    case.sample(testbed.target(), LEAVING, each);
+    case.sample(testbed.target(), GONE, micros(wall) / 1e3);
     Ok(())
 }

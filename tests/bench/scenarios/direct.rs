@@ -1,13 +1,13 @@
-//! Direct: many channels with one subscriber each, as when users are told one by one.
+//! Direct: many channels with one subscriber each, as for messages to single users.
 
 use std::time::Duration;
 
-use super::flow::{self, Flow, Source};
-use super::{GATHERING, both, on_stage, take_turns};
+use super::closed_loop::{self, ClosedLoop, LoadSpec};
+use super::{CONNECTING, both, run_rounds, with_log};
 use crate::Result;
-use crate::client::ledger::Audience;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::delivery_log::Routing;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::{Case, Goal, Report};
 use crate::server::target::Signer;
 
@@ -19,40 +19,40 @@ const PUBLISHERS: [usize; 3] = [1, 4, 16];
 const SIZE: usize = 128;
 /// Different messages of a channel.
 const CYCLE: usize = 16;
-const TURN: Duration = Duration::from_secs(2);
-const QUICK_TURN: Duration = Duration::from_millis(500);
+const DURATION: Duration = Duration::from_secs(2);
+const QUICK_DURATION: Duration = Duration::from_millis(500);
 
 /// Measures every number of publishers.
 ///
 /// # Errors
-/// When a message is lost, doubled, damaged, out of order or at somebody else's.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
+/// When a message is lost, doubled, damaged, out of order or at a subscriber of another channel.
+pub fn run(options: &Options, report: &mut Report) -> Result {
     let signer = Signer::new();
-    let channels = plan.subscribers.unwrap_or(CHANNELS);
-    let mut stages = both(plan)?;
-    for stage in &mut stages {
-        let target = stage.target();
-        let invite = |number| target.invitation(&signer, &[channel(number)]);
-        stage
-            .gather(channels, GATHERING, invite)
-            .map_err(|error| on_stage(stage, error))?;
+    let channels = options.subscribers.unwrap_or(CHANNELS);
+    let mut testbeds = both(options)?;
+    for testbed in &mut testbeds {
+        let target = testbed.target();
+        let handshake = |number| target.handshake(&signer, &[channel(number)]);
+        testbed
+            .connect_subscribers(channels, CONNECTING, handshake)
+            .map_err(|error| with_log(testbed, error))?;
     }
-    let source = Source {
+    let spec = LoadSpec {
         signer: &signer,
-        audience: Audience::Own(1),
+        routing: Routing::Own(1),
         streams: channels,
         cycle: CYCLE,
-        size: plan.size.unwrap_or(SIZE),
+        size: options.size.unwrap_or(SIZE),
         subscribers: channels,
         reach: 1,
     };
-    let mut players: Vec<_> = stages
+    let mut entries: Vec<_> = testbeds
         .iter_mut()
-        .map(|stage| (Flow::new(stage, &source, channel), stage))
+        .map(|testbed| (ClosedLoop::new(testbed, &spec, channel), testbed))
         .collect();
     let mut cases = Vec::new();
     for publishers in PUBLISHERS {
-        cases.push(measure(plan, &mut players, publishers)?);
+        cases.push(measure(options, &mut entries, publishers)?);
     }
     report.show(&cases)
 }
@@ -61,32 +61,37 @@ fn channel(number: usize) -> String {
     format!("user:{number}")
 }
 
-fn measure(plan: &Plan, players: &mut [(Flow, &mut Stage)], publishers: usize) -> Result<Case> {
+fn measure(
+    options: &Options,
+    entries: &mut [(ClosedLoop, &mut Testbed)],
+    publishers: usize,
+) -> Result<Case> {
     let label = format!("publishers: {publishers}");
     eprintln!("{NAME}: {label}");
     let mut case = Case::new(NAME, label);
-    let duration = plan.either(TURN, QUICK_TURN);
-    for (flow, stage) in players.iter_mut() {
-        flow.turn(stage, publishers, duration / 4) // warms up
-            .map_err(|error| on_stage(stage, error))?;
+    let duration = options.full_or_quick(DURATION, QUICK_DURATION);
+    for (closed_loop, testbed) in entries.iter_mut() {
+        closed_loop
+            .measure(testbed, publishers, duration / 4) // warm-up
+            .map_err(|error| with_log(testbed, error))?;
     }
-    take_turns(
-        plan.rounds,
-        players,
-        |(_, stage)| stage,
-        |(flow, stage)| {
-            let turn = flow.turn(stage, publishers, duration)?;
-            for (metric, value) in turn.figures() {
-                if metric != flow::DELIVERIES && metric != flow::CPU_PER_DELIVERY {
-                    case.sample(stage.target(), metric, value);
+    run_rounds(
+        options.rounds,
+        entries,
+        |(_, testbed)| testbed,
+        |(closed_loop, testbed)| {
+            let measurement = closed_loop.measure(testbed, publishers, duration)?;
+            for (metric, value) in measurement.figures() {
+                if metric != closed_loop::DELIVERIES && metric != closed_loop::CPU_PER_DELIVERY {
+                    case.sample(testbed.target(), metric, value);
                 }
             }
             Ok(())
         },
     )?;
     match publishers {
-        1 => case.expect(flow::BROADCASTS, Goal::RatioAtLeast(0.8)),
-        4 => case.expect(flow::CPU_PER_BROADCAST, Goal::RatioAtMost(2.0)),
+        1 => case.expect(closed_loop::BROADCASTS, Goal::RatioAtLeast(0.8)),
+        4 => case.expect(closed_loop::CPU_PER_BROADCAST, Goal::RatioAtMost(2.0)),
         _ => {}
     }
     Ok(case)

@@ -1,13 +1,13 @@
-//! Fan-out: one message at a time to everybody on one channel.
+//! Fan-out: one message at a time to all subscribers of one channel.
 
 use std::time::{Duration, Instant};
 
-use super::{GATHERING, both, micros, on_stage, own_time, take_turns};
+use super::{CONNECTING, both, micros, own_cpu, run_rounds, with_log};
 use crate::Result;
-use crate::client::ledger::{Audience, Ledger};
-use crate::client::script::{Outline, Script};
-use crate::client::stage::{Play, Stage};
-use crate::plan::Plan;
+use crate::client::delivery_log::{DeliveryLog, Routing};
+use crate::client::requests::{RequestSpec, Requests};
+use crate::client::testbed::{Testbed, Workload};
+use crate::options::Options;
 use crate::report::{Case, Goal, Metric, Report, median};
 use crate::server::target::Signer;
 
@@ -17,11 +17,11 @@ pub const NAME: &str = "fan-out";
 const SUBSCRIBERS: [usize; 4] = [100, 1_000, 5_000, 9_000];
 const QUICK_SUBSCRIBERS: [usize; 2] = [100, 1_000];
 const SIZES: [usize; 2] = [128, 4096];
-/// Deliveries of a turn: about a second.
+/// Deliveries of a measurement, which takes about a second.
 const DELIVERIES: usize = 300_000;
-/// The fewest broadcasts of a turn that a median means something of.
+/// The fewest broadcasts of a measurement for a meaningful median.
 const FEWEST: usize = 30;
-/// Different messages; more than this many are never under way.
+/// Different messages: more than are ever in flight.
 const CYCLE: usize = 256;
 const CHANNEL: &str = "fan-out";
 
@@ -36,66 +36,68 @@ const RATE: Metric = Metric::new("deliveries per second", "1/s");
 ///
 /// # Errors
 /// When a message is lost, doubled, damaged or out of order.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
-    let crowds = plan.either(&SUBSCRIBERS[..], &QUICK_SUBSCRIBERS[..]);
-    let crowds = plan.subscribers.map_or(crowds.to_vec(), |one| vec![one]);
-    let sizes = plan.size.map_or(SIZES.to_vec(), |one| vec![one]);
+pub fn run(options: &Options, report: &mut Report) -> Result {
+    let counts = options.full_or_quick(&SUBSCRIBERS[..], &QUICK_SUBSCRIBERS[..]);
+    let counts = options
+        .subscribers
+        .map_or(counts.to_vec(), |count| vec![count]);
+    let sizes = options.size.map_or(SIZES.to_vec(), |size| vec![size]);
     let mut cases = Vec::new();
-    for subscribers in crowds {
+    for subscribers in counts {
         let signer = Signer::new();
-        let mut stages = both(plan)?;
-        for stage in &mut stages {
-            let invitation = stage.target().invitation(&signer, &[CHANNEL.to_owned()]);
-            stage
-                .gather(subscribers, GATHERING, |_| invitation.clone())
-                .map_err(|error| on_stage(stage, error))?;
-            stage.hire(1)?;
+        let mut testbeds = both(options)?;
+        for testbed in &mut testbeds {
+            let handshake = testbed.target().handshake(&signer, &[CHANNEL.to_owned()]);
+            testbed
+                .connect_subscribers(subscribers, CONNECTING, |_| handshake.clone())
+                .map_err(|error| with_log(testbed, error))?;
+            testbed.connect_publishers(1)?;
         }
         for size in &sizes {
-            cases.push(measure(plan, &signer, &mut stages, *size, CHANNEL)?);
+            cases.push(measure(options, &signer, &mut testbeds, *size, CHANNEL)?);
         }
     }
     report.show(&cases)
 }
 
-/// Measures stages that are already full, each round by round.
+/// Measures testbeds whose subscribers are connected, round by round.
 ///
 /// # Errors
 /// When a message is lost, doubled, damaged or out of order.
 pub fn measure(
-    plan: &Plan,
+    options: &Options,
     signer: &Signer,
-    stages: &mut [Stage],
+    testbeds: &mut [Testbed],
     size: usize,
     channel: &str,
 ) -> Result<Case> {
-    let subscribers = stages[0].crowd_size();
+    let subscribers = testbeds[0].subscribers();
     let mut case = Case::new(NAME, format!("{subscribers} × {size} B"));
     eprintln!("{NAME}: {subscribers} × {size} B");
-    let broadcasts = plan.either((DELIVERIES / subscribers).max(FEWEST), FEWEST);
-    let mut players: Vec<_> = stages
+    let broadcasts = options.full_or_quick((DELIVERIES / subscribers).max(FEWEST), FEWEST);
+    let mut entries: Vec<_> = testbeds
         .iter_mut()
-        .map(|stage| (Rehearsed::new(stage, signer, size, channel), stage))
+        .map(|testbed| (FanOut::new(testbed, signer, size, channel), testbed))
         .collect();
-    for (rehearsed, stage) in &mut players {
-        rehearsed
-            .turn(stage, FEWEST) // warms up
-            .map_err(|error| on_stage(stage, error))?;
+    for (fan_out, testbed) in &mut entries {
+        fan_out
+            .measure(testbed, FEWEST) // warm-up
+            .map_err(|error| with_log(testbed, error))?;
     }
-    take_turns(
-        plan.rounds,
-        &mut players,
-        |(_, stage)| stage,
-        |(rehearsed, stage)| {
-            let turn = rehearsed.turn(stage, broadcasts)?;
+    run_rounds(
+        options.rounds,
+        &mut entries,
+        |(_, testbed)| testbed,
+        |(fan_out, testbed)| {
+            let measurement = fan_out.measure(testbed, broadcasts)?;
             let deliveries = (broadcasts * subscribers) as f64;
-            let target = stage.target();
-            case.sample(target, CPU, micros(turn.server) / deliveries);
-            case.sample(target, CLIENT_CPU, micros(turn.client) / deliveries);
-            case.sample(target, FIRST, median(&turn.first));
-            case.sample(target, MIDDLE, median(&turn.middle));
-            case.sample(target, LAST, median(&turn.last));
-            case.sample(target, RATE, deliveries / turn.wall.as_secs_f64());
+            let target = testbed.target();
+            case.sample(target, CPU, micros(measurement.server) / deliveries);
+            case.sample(target, CLIENT_CPU, micros(measurement.client) / deliveries);
+            case.sample(target, FIRST, median(&measurement.first));
+            case.sample(target, MIDDLE, median(&measurement.middle));
+            case.sample(target, LAST, median(&measurement.last));
+            case.sample(target, RATE, deliveries / measurement.wall.as_secs_f64());
             Ok(())
         },
     )?;
@@ -117,16 +119,16 @@ fn set_goals(case: &mut Case, subscribers: usize, size: usize) {
     }
 }
 
-/// What a stage broadcasts, and what was heard of it in all turns so far.
-struct Rehearsed {
-    script: Script,
-    ledger: Ledger,
+/// The requests for a testbed, and the deliveries of all measurements so far.
+struct FanOut {
+    requests: Requests,
+    delivery_log: DeliveryLog,
     subscribers: usize,
 }
 
-/// What was measured in one turn; the times are of each broadcast, in microseconds.
+/// The figures of one measurement; the times are of each broadcast, in microseconds.
 #[derive(Default)]
-struct Turn {
+struct Measurement {
     server: Duration,
     client: Duration,
     wall: Duration,
@@ -135,94 +137,95 @@ struct Turn {
     last: Vec<f64>,
 }
 
-impl Rehearsed {
-    fn new(stage: &Stage, signer: &Signer, size: usize, channel: &str) -> Rehearsed {
-        let outline = Outline {
-            target: stage.target(),
+impl FanOut {
+    fn new(testbed: &Testbed, signer: &Signer, size: usize, channel: &str) -> FanOut {
+        let spec = RequestSpec {
+            target: testbed.target(),
             signer,
             streams: 1,
             cycle: CYCLE,
             size,
         };
-        let subscribers = stage.crowd_size();
-        Rehearsed {
-            script: Script::write(&outline, |_| channel.to_owned()),
-            ledger: Ledger::new(Audience::All(1), subscribers, CYCLE, size),
+        let subscribers = testbed.subscribers();
+        FanOut {
+            requests: Requests::prepare(&spec, |_| channel.to_owned()),
+            delivery_log: DeliveryLog::new(Routing::Shared(1), subscribers, CYCLE, size),
             subscribers,
         }
     }
 
-    fn turn(&mut self, stage: &mut Stage, broadcasts: usize) -> Result<Turn> {
-        let mut turn = Turn::default();
-        stage.server.begin()?;
-        let client = own_time();
+    fn measure(&mut self, testbed: &mut Testbed, broadcasts: usize) -> Result<Measurement> {
+        let mut measurement = Measurement::default();
+        testbed.server.start_cpu()?;
+        let client = own_cpu();
         let start = Instant::now();
         for _ in 0..broadcasts {
-            self.broadcast(stage, &mut turn)?;
+            self.broadcast(testbed, &mut measurement)?;
         }
-        turn.wall = start.elapsed();
-        turn.client = own_time().saturating_sub(client);
-        turn.server = stage.server.used()?;
-        stage.await_stragglers()?;
-        self.ledger
-            .settle(self.script.sent(), self.subscribers as u64)?;
-        Ok(turn)
+        measurement.wall = start.elapsed();
+        measurement.client = own_cpu().saturating_sub(client);
+        measurement.server = testbed.server.cpu()?;
+        testbed.expect_no_more()?;
+        self.delivery_log
+            .check_complete(self.requests.sent(), self.subscribers as u64)?;
+        Ok(measurement)
     }
 
-    fn broadcast(&mut self, stage: &mut Stage, turn: &mut Turn) -> Result {
-        let (_, request) = self.script.next(0);
-        let mut wave = Wave {
-            ledger: &mut self.ledger,
+    fn broadcast(&mut self, testbed: &mut Testbed, measurement: &mut Measurement) -> Result {
+        let (_, request) = self.requests.next(0);
+        let mut broadcast = Broadcast {
+            delivery_log: &mut self.delivery_log,
             subscribers: self.subscribers,
-            heard: 0,
+            received: 0,
             is_answered: false,
-            since: Instant::now(),
-            turn,
+            started: Instant::now(),
+            measurement,
         };
-        stage.post(0, request)?;
-        stage.perform(&mut wave)
+        testbed.post(0, request)?;
+        testbed.run(&mut broadcast)
     }
 }
 
-/// One broadcast on its way to everybody.
-struct Wave<'a> {
-    ledger: &'a mut Ledger,
+/// A broadcast in progress.
+struct Broadcast<'a> {
+    delivery_log: &'a mut DeliveryLog,
     subscribers: usize,
-    heard: usize,
+    received: usize,
     is_answered: bool,
-    since: Instant,
-    turn: &'a mut Turn,
+    started: Instant,
+    measurement: &'a mut Measurement,
 }
 
-impl Play for Wave<'_> {
+impl Workload for Broadcast<'_> {
     #[inline]
-    fn heard(&mut self, subscriber: usize, payload: &[u8]) -> Result {
-        self.ledger.note(subscriber, payload)?;
-        self.heard += 1;
-        // The clock is read for these three only.
-        if self.heard == 1 {
-            self.turn.first.push(micros(self.since.elapsed()));
+    fn received(&mut self, subscriber: usize, payload: &[u8]) -> Result {
+        self.delivery_log.record(subscriber, payload)?;
+        self.received += 1;
+        // The clock is read for three deliveries only.
+        if self.received == 1 {
+            self.measurement.first.push(micros(self.started.elapsed()));
         }
-        if self.heard == self.subscribers.div_ceil(2) {
-            self.turn.middle.push(micros(self.since.elapsed()));
+        if self.received == self.subscribers.div_ceil(2) {
+            self.measurement.middle.push(micros(self.started.elapsed()));
         }
-        if self.heard == self.subscribers {
-            self.turn.last.push(micros(self.since.elapsed()));
+        if self.received == self.subscribers {
+            self.measurement.last.push(micros(self.started.elapsed()));
         }
         Ok(())
     }
 
     fn answered(&mut self, _publisher: usize, deliveries: u64) -> Result<Option<&[u8]>> {
         self.is_answered = true;
-        match deliveries == self.subscribers as u64 {
-            true => Ok(None),
-            false => {
-                Err(format!("{deliveries} deliveries were told of {}", self.subscribers).into())
-            }
+        let reach = self.subscribers as u64;
+        if deliveries != reach {
+            return Err(
+                format!("a response reports {deliveries} deliveries instead of {reach}").into(),
+            );
         }
+        Ok(None)
     }
 
-    fn is_over(&self) -> bool {
-        self.is_answered && self.heard >= self.subscribers
+    fn is_done(&self) -> bool {
+        self.is_answered && self.received >= self.subscribers
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::flow::{self, Flow, Source};
-use super::{GATHERING, both, on_stage, take_turns};
+use super::closed_loop::{self, ClosedLoop, LoadSpec};
+use super::{CONNECTING, both, run_rounds, with_log};
 use crate::Result;
-use crate::client::ledger::Audience;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::delivery_log::Routing;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::{Case, Goal, Report};
 use crate::server::target::Signer;
 
@@ -17,82 +17,89 @@ pub const NAME: &str = "firehose";
 const SUBSCRIBERS: usize = 1_000;
 const PUBLISHERS: [usize; 2] = [1, 4];
 const SIZE: usize = 128;
-/// Different messages of a publisher: more than ever wait for a subscriber.
+/// Different messages of a publisher: more than are ever queued for a subscriber.
 const CYCLE: usize = 1_024;
 const CHANNEL: &str = "firehose";
-const TURN: Duration = Duration::from_secs(2);
-const QUICK_TURN: Duration = Duration::from_millis(500);
+const DURATION: Duration = Duration::from_secs(2);
+const QUICK_DURATION: Duration = Duration::from_millis(500);
 
 /// Measures every number of publishers.
 ///
 /// # Errors
 /// When a message is lost, doubled, damaged or out of order.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
+pub fn run(options: &Options, report: &mut Report) -> Result {
     let signer = Signer::new();
-    let subscribers = plan.subscribers.unwrap_or(SUBSCRIBERS);
-    let mut stages = both(plan)?;
-    for stage in &mut stages {
-        let invitation = stage.target().invitation(&signer, &[CHANNEL.to_owned()]);
-        stage
-            .gather(subscribers, GATHERING, |_| invitation.clone())
-            .map_err(|error| on_stage(stage, error))?;
+    let subscribers = options.subscribers.unwrap_or(SUBSCRIBERS);
+    let mut testbeds = both(options)?;
+    for testbed in &mut testbeds {
+        let handshake = testbed.target().handshake(&signer, &[CHANNEL.to_owned()]);
+        testbed
+            .connect_subscribers(subscribers, CONNECTING, |_| handshake.clone())
+            .map_err(|error| with_log(testbed, error))?;
     }
     let mut cases = Vec::new();
     for publishers in PUBLISHERS {
-        cases.push(measure(plan, &signer, &mut stages, publishers, CHANNEL)?);
+        cases.push(measure(
+            options,
+            &signer,
+            &mut testbeds,
+            publishers,
+            CHANNEL,
+        )?);
     }
     report.show(&cases)
 }
 
-/// Measures stages that are already full, each round by round.
+/// Measures testbeds whose subscribers are connected, round by round.
 ///
 /// # Errors
 /// When a message is lost, doubled, damaged or out of order.
 pub fn measure(
-    plan: &Plan,
+    options: &Options,
     signer: &Signer,
-    stages: &mut [Stage],
+    testbeds: &mut [Testbed],
     publishers: usize,
     channel: &str,
 ) -> Result<Case> {
-    let subscribers = stages[0].crowd_size();
-    let size = plan.size.unwrap_or(SIZE);
+    let subscribers = testbeds[0].subscribers();
+    let size = options.size.unwrap_or(SIZE);
     let label = format!("{subscribers} × {size} B, publishers: {publishers}");
     eprintln!("{NAME}: {label}");
     let mut case = Case::new(NAME, label);
-    let source = Source {
+    let spec = LoadSpec {
         signer,
-        audience: Audience::All(publishers),
+        routing: Routing::Shared(publishers),
         streams: publishers,
         cycle: CYCLE,
         size,
         subscribers,
         reach: subscribers,
     };
-    let duration = plan.either(TURN, QUICK_TURN);
-    let mut players = Vec::new();
-    for stage in stages {
-        let mut flow = Flow::new(stage, &source, |_| channel.to_owned());
-        flow.turn(stage, publishers, duration / 4) // warms up
-            .map_err(|error| on_stage(stage, error))?;
-        players.push((flow, stage));
+    let duration = options.full_or_quick(DURATION, QUICK_DURATION);
+    let mut entries = Vec::new();
+    for testbed in testbeds {
+        let mut closed_loop = ClosedLoop::new(testbed, &spec, |_| channel.to_owned());
+        closed_loop
+            .measure(testbed, publishers, duration / 4) // warm-up
+            .map_err(|error| with_log(testbed, error))?;
+        entries.push((closed_loop, testbed));
     }
-    take_turns(
-        plan.rounds,
-        &mut players,
-        |(_, stage)| stage,
-        |(flow, stage)| {
-            let turn = flow.turn(stage, publishers, duration)?;
-            for (metric, value) in turn.figures() {
-                if metric != flow::CPU_PER_BROADCAST {
-                    case.sample(stage.target(), metric, value);
+    run_rounds(
+        options.rounds,
+        &mut entries,
+        |(_, testbed)| testbed,
+        |(closed_loop, testbed)| {
+            let measurement = closed_loop.measure(testbed, publishers, duration)?;
+            for (metric, value) in measurement.figures() {
+                if metric != closed_loop::CPU_PER_BROADCAST {
+                    case.sample(testbed.target(), metric, value);
                 }
             }
             Ok(())
         },
     )?;
     if publishers == 4 {
-        case.expect(flow::DELIVERIES, Goal::RatioAtLeast(1.7));
+        case.expect(closed_loop::DELIVERIES, Goal::RatioAtLeast(1.7));
     }
     Ok(case)
 }

@@ -1,11 +1,11 @@
 //! The scenarios, and what they share.
 
 mod channels;
+mod closed_loop;
 mod connect;
 mod direct;
 mod fan_out;
 mod firehose;
-mod flow;
 mod idle;
 mod peers;
 mod soak;
@@ -16,22 +16,22 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::Report;
 use crate::server::target::Target;
 
-/// Connections in flight while a crowd gathers that is not what is measured.
-pub const GATHERING: usize = 200;
-/// How long each stage is attended to between turns.
-const ATTENTION: Duration = Duration::from_millis(20);
+/// Handshakes in flight where connecting is not what is measured.
+pub const CONNECTING: usize = 200;
+/// How long each testbed is polled between measurements.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Something that is measured by itself.
+/// A scenario of the command line.
 pub struct Scenario {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Measures it.
-    pub run: fn(&Plan, &mut Report) -> Result,
+    /// Runs it.
+    pub run: fn(&Options, &mut Report) -> Result,
     /// Whether it runs when none is chosen.
     when: When,
 }
@@ -39,10 +39,10 @@ pub struct Scenario {
 #[derive(PartialEq)]
 enum When {
     Always,
-    /// But not when it must be quick.
-    Unhurried,
-    /// It needs more than a checkout.
-    Never,
+    /// In the full mode only.
+    Full,
+    /// Only when named: it needs servers to be installed.
+    Named,
 }
 
 const SCENARIOS: [Scenario; 8] = [
@@ -52,13 +52,13 @@ const SCENARIOS: [Scenario; 8] = [
     scenario(connect::NAME, connect::run, When::Always),
     scenario(idle::NAME, idle::run, When::Always),
     scenario(channels::NAME, channels::run, When::Always),
-    scenario(soak::NAME, soak::run, When::Unhurried),
-    scenario(peers::NAME, peers::run, When::Never),
+    scenario(soak::NAME, soak::run, When::Full),
+    scenario(peers::NAME, peers::run, When::Named),
 ];
 
 const fn scenario(
     name: &'static str,
-    run: fn(&Plan, &mut Report) -> Result,
+    run: fn(&Options, &mut Report) -> Result,
     when: When,
 ) -> Scenario {
     Scenario { name, run, when }
@@ -70,76 +70,77 @@ pub fn names() -> String {
     names.join(", ")
 }
 
-/// Those that a plan asks for.
+/// The scenarios to run.
 ///
 /// # Errors
-/// When it names one that there is not.
-pub fn chosen(plan: &Plan) -> Result<Vec<&'static Scenario>> {
+/// When the options name an unknown one.
+pub fn chosen(options: &Options) -> Result<Vec<&'static Scenario>> {
     let is_wanted = |scenario: &&Scenario| match scenario.when {
         When::Always => true,
-        When::Unhurried => plan.either(true, false),
-        When::Never => false,
+        When::Full => options.full_or_quick(true, false),
+        When::Named => false,
     };
-    if plan.chosen.is_empty() {
+    if options.chosen.is_empty() {
         return Ok(SCENARIOS.iter().filter(is_wanted).collect());
     }
     let find = |name: &String| {
         let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
         found.ok_or_else(|| format!("scenario {name:?} is none of {}", names()).into())
     };
-    plan.chosen.iter().map(find).collect()
+    options.chosen.iter().map(find).collect()
 }
 
 /// Bifrost and the reference, started.
 ///
 /// # Errors
 /// When one does not start.
-pub fn both(plan: &Plan) -> Result<Vec<Stage>> {
+pub fn both(options: &Options) -> Result<Vec<Testbed>> {
     [Target::Reference, Target::Bifrost]
         .into_iter()
-        .map(|target| Stage::open(target, &plan.launch))
+        .map(|target| Testbed::start(target, &options.launch))
         .collect()
 }
 
-/// Has all have a turn in every round, each first as often as the others. Between turns everybody's
-/// pings are answered: with five servers a round takes longer than a silent subscriber may be.
+/// Measures every entry once a round, starting with another one in each. The pings of all servers
+/// are answered between measurements: with five servers a round takes longer than a subscriber may
+/// be silent.
 ///
 /// # Errors
-/// When a turn fails; with the server's last words.
-pub fn take_turns<P>(
+/// When a measurement fails; with the end of the server's log.
+pub fn run_rounds<P>(
     rounds: usize,
-    players: &mut [P],
-    stage: impl for<'a> Fn(&'a mut P) -> &'a mut Stage,
-    mut turn: impl FnMut(&mut P) -> Result,
+    entries: &mut [P],
+    testbed: impl for<'a> Fn(&'a mut P) -> &'a mut Testbed,
+    mut measure: impl FnMut(&mut P) -> Result,
 ) -> Result {
     for round in 0..rounds {
-        for place in 0..players.len() {
-            let place = (place + round) % players.len();
-            for player in players.iter_mut() {
-                let stage = stage(player);
-                let served = stage.attend(Instant::now() + ATTENTION);
-                served.map_err(|error| on_stage(stage, error))?;
+        for index in 0..entries.len() {
+            let index = (index + round) % entries.len();
+            for entry in entries.iter_mut() {
+                let testbed = testbed(entry);
+                let polled = testbed.poll_until(Instant::now() + POLL);
+                polled.map_err(|error| with_log(testbed, error))?;
             }
-            let player = &mut players[place];
-            turn(player).map_err(|error| on_stage(stage(player), error))?;
+            let entry = &mut entries[index];
+            measure(entry).map_err(|error| with_log(testbed(entry), error))?;
         }
     }
     Ok(())
 }
 
-/// Adds the server's name and last words to what went wrong on its stage.
-pub fn on_stage(stage: &Stage, error: impl std::fmt::Display) -> Box<dyn Error> {
-    let server = &stage.server;
-    format!("{}: {error}\n{}", server.target.name(), server.last_words()).into()
+/// Adds the server's name and the end of its log to an error.
+pub fn with_log(testbed: &Testbed, error: impl std::fmt::Display) -> Box<dyn Error> {
+    let server = &testbed.server;
+    format!("{}: {error}\n{}", server.target.name(), server.log_tail()).into()
 }
 
-/// In microseconds.
+/// The duration in microseconds.
 pub fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// CPU time of this process, which is exact.
-pub fn own_time() -> Duration {
+/// CPU time of this process.
+pub fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }

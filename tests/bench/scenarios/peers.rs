@@ -1,11 +1,11 @@
-//! Peers: the servers that a user would otherwise pick, driven by the same client.
+//! Peers: the alternatives to Bifrost, driven by the same client.
 //!
 //! They are installed by `tests/bench/peers/install`.
 
-use super::{GATHERING, fan_out, firehose, on_stage};
+use super::{CONNECTING, fan_out, firehose, with_log};
 use crate::Result;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::Report;
 use crate::server::target::{Signer, Target};
 
@@ -28,23 +28,23 @@ const CHANNEL: &str = "peers";
 ///
 /// # Errors
 /// When one is not installed, or a message is lost, doubled, damaged or out of order.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
+pub fn run(options: &Options, report: &mut Report) -> Result {
     let signer = Signer::new();
-    let subscribers = plan.subscribers.unwrap_or(SUBSCRIBERS);
-    let size = plan.size.unwrap_or(SIZE);
-    let mut stages = Vec::new();
+    let subscribers = options.subscribers.unwrap_or(SUBSCRIBERS);
+    let size = options.size.unwrap_or(SIZE);
+    let mut testbeds = Vec::new();
     for target in TARGETS {
-        let mut stage = Stage::open(target, &plan.launch)?;
-        let invitation = target.invitation(&signer, &[CHANNEL.to_owned()]);
-        stage
-            .gather(subscribers, GATHERING, |_| invitation.clone())
-            .map_err(|error| on_stage(&stage, error))?;
-        stage.hire(1)?;
-        stages.push(stage);
+        let mut testbed = Testbed::start(target, &options.launch)?;
+        let handshake = target.handshake(&signer, &[CHANNEL.to_owned()]);
+        testbed
+            .connect_subscribers(subscribers, CONNECTING, |_| handshake.clone())
+            .map_err(|error| with_log(&testbed, error))?;
+        testbed.connect_publishers(1)?;
+        testbeds.push(testbed);
     }
     let cases = [
-        fan_out::measure(plan, &signer, &mut stages, size, CHANNEL)?.of(NAME),
-        firehose::measure(plan, &signer, &mut stages, PUBLISHERS, CHANNEL)?.of(NAME),
+        fan_out::measure(options, &signer, &mut testbeds, size, CHANNEL)?.of(NAME),
+        firehose::measure(options, &signer, &mut testbeds, PUBLISHERS, CHANNEL)?.of(NAME),
     ];
     report.show(&cases)
 }

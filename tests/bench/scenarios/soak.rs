@@ -1,14 +1,15 @@
-//! Soak: ten minutes of connects, leaves and broadcasts; nothing may grow.
+//! Soak: ten minutes of connects, disconnects and broadcasts; memory, threads and descriptors must
+//! not grow.
 
 use std::time::{Duration, Instant};
 
-use super::flow::{Flow, Source};
-use super::{GATHERING, on_stage};
+use super::closed_loop::{ClosedLoop, LoadSpec};
+use super::{CONNECTING, with_log};
 use crate::Result;
-use crate::client::crowd::Invitation;
-use crate::client::ledger::Audience;
-use crate::client::stage::Stage;
-use crate::plan::Plan;
+use crate::client::delivery_log::Routing;
+use crate::client::swarm::Handshake;
+use crate::client::testbed::Testbed;
+use crate::options::Options;
 use crate::report::{Case, Goal, Metric, Report};
 use crate::server::target::{Signer, Target};
 
@@ -18,73 +19,80 @@ pub const NAME: &str = "soak";
 const MINUTES: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 const QUICK_MINUTE: Duration = Duration::from_secs(3);
-/// Who stays throughout, and is counted with.
-const RESIDENTS: usize = 500;
-/// Who comes and goes: so many more at the most.
-const GUESTS: usize = 1_500;
-/// The crowd's size walks in steps of this, so that it seldom has the same size twice.
+/// Subscribers that stay throughout; the figures are read when only they are connected.
+const PERMANENT: usize = 500;
+/// The most further subscribers, which connect and disconnect.
+const TEMPORARY: usize = 1_500;
+/// The number of further subscribers changes by this, modulo the most, so that it seldom repeats.
 const STRIDE: usize = 617;
 const PUBLISHERS: usize = 4;
 const SIZE: usize = 256;
 const CYCLE: usize = 1_024;
 const CHANNEL: &str = "soak";
-/// How long is broadcast before the next come and go.
-const SONG: Duration = Duration::from_millis(500);
-/// For a server to put away what leaving took.
+/// How long messages are broadcast before the number changes again.
+const BURST: Duration = Duration::from_millis(500);
+/// Time for a server to release what closed connections took.
 const SETTLING: Duration = Duration::from_secs(1);
-/// What was not put away by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What is not released after this counts as a leak.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const RESIDENT: Metric = Metric::new("resident memory", "MiB");
 const THREADS: Metric = Metric::new("threads", "");
 const DESCRIPTORS: Metric = Metric::new("descriptors", "");
 const DELIVERIES: Metric = Metric::new("deliveries since the minute before", "");
-const VISITS: Metric = Metric::new("connections since the minute before", "");
+const CONNECTIONS: Metric = Metric::new("connections since the minute before", "");
 const GROWTH: Metric = Metric::new("resident memory ÷ that after the second minute", "");
-/// Where memory is compared from: by then every allocator arena is in use.
+/// The minute that memory is compared with: by then every allocator arena is in use.
 const WARM: u32 = 2;
 
-/// Measures Bifrost alone: what matters is whether a minute is like the one before.
+/// Measures Bifrost alone: minutes are compared with each other, not with the reference.
 ///
 /// # Errors
-/// When a message is lost, or threads or descriptors are not given back.
-pub fn run(plan: &Plan, report: &mut Report) -> Result {
-    let mut stage = Stage::open(Target::Bifrost, &plan.launch)?;
-    let cases = soak(plan, &mut stage).map_err(|error| on_stage(&stage, error))?;
+/// When a message is lost, or threads or descriptors are not released.
+pub fn run(options: &Options, report: &mut Report) -> Result {
+    let mut testbed = Testbed::start(Target::Bifrost, &options.launch)?;
+    let cases = soak(options, &mut testbed).map_err(|error| with_log(&testbed, error))?;
     report.show(&cases)
 }
 
-fn soak(plan: &Plan, stage: &mut Stage) -> Result<Vec<Case>> {
+fn soak(options: &Options, testbed: &mut Testbed) -> Result<Vec<Case>> {
     let signer = Signer::new();
-    let invitation = stage.target().invitation(&signer, &[CHANNEL.to_owned()]);
-    let source = Source {
+    let handshake = testbed.target().handshake(&signer, &[CHANNEL.to_owned()]);
+    let spec = LoadSpec {
         signer: &signer,
-        audience: Audience::All(PUBLISHERS),
+        routing: Routing::Shared(PUBLISHERS),
         streams: PUBLISHERS,
         cycle: CYCLE,
-        size: plan.size.unwrap_or(SIZE),
+        size: options.size.unwrap_or(SIZE),
         subscribers: 0,
         reach: 0,
     };
-    let mut flow = Flow::new(stage, &source, |_| CHANNEL.to_owned());
-    stage.gather(RESIDENTS, GATHERING, |_| invitation.clone())?;
-    stage.hire(PUBLISHERS)?;
-    stage.attend(Instant::now() + SETTLING)?;
+    let mut closed_loop = ClosedLoop::new(testbed, &spec, |_| CHANNEL.to_owned());
+    testbed.connect_subscribers(PERMANENT, CONNECTING, |_| handshake.clone())?;
+    testbed.connect_publishers(PUBLISHERS)?;
+    testbed.poll_until(Instant::now() + SETTLING)?;
     let (mut cases, mut size, mut warm) = (Vec::new(), 0, 0.0);
-    let counts = (stage.server.threads()?, stage.server.descriptors()?);
+    let counts = (testbed.server.threads()?, testbed.server.descriptors()?);
     for minute in 1..=MINUTES {
         eprintln!("{NAME}: minute {minute} of {MINUTES}");
         let mut case = Case::new(NAME, format!("minute {minute}"));
-        let until = Instant::now() + plan.either(MINUTE, QUICK_MINUTE);
-        bustle(stage, &mut flow, &invitation, &mut size, until, &mut case)?;
-        stage.dismiss_from(RESIDENTS)?;
-        check_counts(stage, counts)?;
-        let resident = take_stock(stage, &mut case)?;
+        let until = Instant::now() + options.full_or_quick(MINUTE, QUICK_MINUTE);
+        churn(
+            testbed,
+            &mut closed_loop,
+            &handshake,
+            &mut size,
+            until,
+            &mut case,
+        )?;
+        testbed.close_from(PERMANENT)?;
+        check_counts(testbed, counts)?;
+        let resident = sample_figures(testbed, &mut case)?;
         if minute == WARM {
             warm = resident;
         }
         if minute == MINUTES {
-            case.sample(stage.target(), GROWTH, resident / warm);
+            case.sample(testbed.target(), GROWTH, resident / warm);
             case.expect(GROWTH, Goal::AtMost(1.1));
         }
         cases.push(case);
@@ -92,51 +100,52 @@ fn soak(plan: &Plan, stage: &mut Stage) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Guests come and go, and everybody hears everything.
-fn bustle(
-    stage: &mut Stage,
-    flow: &mut Flow,
-    invitation: &Invitation,
+/// Connects and disconnects subscribers, and broadcasts to all that are connected.
+fn churn(
+    testbed: &mut Testbed,
+    closed_loop: &mut ClosedLoop,
+    handshake: &Handshake,
     size: &mut usize,
     until: Instant,
     case: &mut Case,
 ) -> Result {
-    let (mut deliveries, mut visits) = (0.0, 0);
+    let (mut deliveries, mut connections) = (0.0, 0);
     while Instant::now() < until {
-        *size = (*size + STRIDE) % GUESTS;
-        let wanted = RESIDENTS + *size;
-        if wanted < stage.crowd_size() {
-            stage.dismiss_from(wanted)?;
+        *size = (*size + STRIDE) % TEMPORARY;
+        let wanted = PERMANENT + *size;
+        if wanted < testbed.subscribers() {
+            testbed.close_from(wanted)?;
         } else {
-            let guests = wanted - stage.crowd_size();
-            stage.gather(guests, GATHERING, |_| invitation.clone())?;
-            visits += guests;
+            let more = wanted - testbed.subscribers();
+            testbed.connect_subscribers(more, CONNECTING, |_| handshake.clone())?;
+            connections += more;
         }
-        flow.restart(wanted);
-        deliveries += flow.turn(stage, PUBLISHERS, SONG)?.deliveries;
+        closed_loop.restart(wanted);
+        deliveries += closed_loop.measure(testbed, PUBLISHERS, BURST)?.deliveries;
     }
-    case.sample(stage.target(), DELIVERIES, deliveries);
-    case.sample(stage.target(), VISITS, visits as f64);
+    case.sample(testbed.target(), DELIVERIES, deliveries);
+    case.sample(testbed.target(), CONNECTIONS, connections as f64);
     Ok(())
 }
 
-/// Notes what is left when the guests are gone; tells the resident memory in MiB.
-fn take_stock(stage: &mut Stage, case: &mut Case) -> Result<f64> {
-    stage.attend(Instant::now() + SETTLING)?;
-    let resident = stage.server.memory()?.resident as f64 / f64::from(1 << 20);
-    let target = stage.target();
+/// Samples the figures when only the permanent subscribers are left; gives the resident memory, in
+/// MiB.
+fn sample_figures(testbed: &mut Testbed, case: &mut Case) -> Result<f64> {
+    testbed.poll_until(Instant::now() + SETTLING)?;
+    let resident = testbed.server.memory()?.resident as f64 / f64::from(1 << 20);
+    let target = testbed.target();
     case.sample(target, RESIDENT, resident);
-    case.sample(target, THREADS, stage.server.threads()? as f64);
-    case.sample(target, DESCRIPTORS, stage.server.descriptors()? as f64);
+    case.sample(target, THREADS, testbed.server.threads()? as f64);
+    case.sample(target, DESCRIPTORS, testbed.server.descriptors()? as f64);
     Ok(resident)
 }
 
-/// Waits until threads and descriptors are as many as in the beginning: on a busy machine those
-/// who have left take a while to be put away.
-fn check_counts(stage: &mut Stage, (threads, descriptors): (usize, usize)) -> Result {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until threads and descriptors are as many as in the beginning: on a busy machine the
+/// server needs a while to release those of closed connections.
+fn check_counts(testbed: &mut Testbed, (threads, descriptors): (usize, usize)) -> Result {
+    let deadline = Instant::now() + RELEASE_TIMEOUT;
     loop {
-        let now = (stage.server.threads()?, stage.server.descriptors()?);
+        let now = (testbed.server.threads()?, testbed.server.descriptors()?);
         if now == (threads, descriptors) {
             return Ok(());
         }
@@ -148,6 +157,6 @@ fn check_counts(stage: &mut Stage, (threads, descriptors): (usize, usize)) -> Re
             )
             .into());
         }
-        stage.attend(Instant::now() + SETTLING)?;
+        testbed.poll_until(Instant::now() + SETTLING)?;
     }
 }

@@ -1,4 +1,4 @@
-//! One connection of the reference server: what it has sent half of, and what it holds.
+//! One connection of the reference server: its buffers and its channels.
 
 use std::os::fd::OwnedFd;
 
@@ -12,73 +12,71 @@ use crate::client::poller::{Interest, Poller};
 pub struct Connection {
     /// Non-blocking.
     pub socket: OwnedFd,
-    /// Whether it speaks WebSocket by now.
+    /// Whether it was upgraded to WebSocket.
     pub is_upgraded: bool,
-    /// The beginning of a request or frame whose end has not come yet.
+    /// The start of a request or frame whose end has not arrived yet.
     pub rest: Vec<u8>,
-    /// What the socket has not taken yet.
-    waiting: Vec<u8>,
+    /// Bytes that the socket has not taken yet.
+    unsent: Vec<u8>,
     /// Its channels.
-    pub held: Vec<Held>,
+    pub memberships: Vec<Membership>,
 }
 
-/// A connection's place in a channel.
-pub struct Held {
+/// A connection's membership in a channel.
+pub struct Membership {
     /// The channel's number.
     pub channel: usize,
-    /// Its place among the channel's members.
-    pub place: usize,
+    /// Its index among the channel's members.
+    pub index: usize,
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// A new connection.
     pub fn new(socket: OwnedFd) -> Connection {
         Connection {
             socket,
             is_upgraded: false,
             rest: Vec::new(),
-            waiting: Vec::new(),
-            held: Vec::new(),
+            unsent: Vec::new(),
+            memberships: Vec::new(),
         }
     }
 
-    /// Sends, or keeps what the socket does not take.
+    /// Sends, and keeps what the socket does not take.
     ///
     /// # Errors
     /// When the socket can't be watched.
     pub fn write(&mut self, poller: &Poller, token: u64, bytes: &[u8]) -> Result {
-        let sent = match self.waiting.is_empty() {
-            true => send(
-                &self.socket,
-                bytes,
-                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-            ),
-            false => Err(Errno::AGAIN),
+        let sent = if self.unsent.is_empty() {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            send(&self.socket, bytes, flags)
+        } else {
+            Err(Errno::AGAIN)
         };
         let sent = match sent {
             Ok(sent) if sent == bytes.len() => return Ok(()),
             Ok(sent) => sent,
             Err(Errno::AGAIN) => 0,
-            Err(_) => return Ok(()), // reading will find that the peer is gone
+            Err(_) => return Ok(()), // the next read reports that the peer has closed
         };
-        if self.waiting.is_empty() {
+        if self.unsent.is_empty() {
             poller.change(&self.socket, token, Interest::ReadAndWrite)?;
         }
-        self.waiting.extend_from_slice(&bytes[sent..]);
+        self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(())
     }
 
-    /// Sends what was kept, now that there is room.
+    /// Sends what was kept, once the socket is writable.
     ///
     /// # Errors
     /// When the socket can't be watched.
     pub fn flush(&mut self, poller: &Poller, token: u64) -> Result {
-        if let Ok(sent) = send(&self.socket, &self.waiting, SendFlags::NOSIGNAL) {
-            self.waiting.drain(..sent);
+        if let Ok(sent) = send(&self.socket, &self.unsent, SendFlags::NOSIGNAL) {
+            self.unsent.drain(..sent);
         }
-        match self.waiting.is_empty() {
-            true => poller.change(&self.socket, token, Interest::Read),
-            false => Ok(()),
+        if self.unsent.is_empty() {
+            poller.change(&self.socket, token, Interest::Read)?;
         }
+        Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! A server under measurement: a child process, started, read and ended from here.
+//! A server under measurement: a child process, how it is started and stopped, and its figures.
 
 mod connection;
 mod peers;
-pub mod readings;
+pub mod proc_stats;
 pub mod reference;
 pub mod target;
 
@@ -16,21 +16,21 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
-use readings::{Memory, ThreadTimes};
+use proc_stats::{Memory, ThreadTimes};
 use target::{SECRET, Target};
 
-/// The hidden flag that turns this program into its own reference server.
+/// The hidden flag that makes this program the reference server.
 pub const REFERENCE_FLAG: &str = "--be-the-reference";
 /// How long a server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often to look whether it does.
+/// How often to check whether it does.
 const RECHECK: Duration = Duration::from_millis(5);
-/// Stands before the address in the line that a server logs when it listens.
+/// The text before the address in the line that a server logs when it listens.
 const LISTENING: &str = "listening addr=";
 
-/// What is needed to start any of the servers.
+/// What starting a server needs.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The Bifrost binary.
@@ -46,7 +46,7 @@ pub struct Server {
     child: Child,
     log: PathBuf,
     processes: Vec<u32>,
-    /// CPU times of its threads at the last [`Server::begin`].
+    /// CPU times of its threads at the last [`Server::start_cpu`].
     times: Vec<ThreadTimes>,
 }
 
@@ -77,7 +77,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until it has told where it listens; nginx, which does not tell, was told.
+    /// Waits until it listens at the address that it logs; nginx logs none, and was given one.
     fn await_address(&mut self) -> Result {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -85,8 +85,8 @@ impl Server {
             if let Some(address) = logged_address(&log) {
                 self.address = address.parse()?;
             }
-            let is_told = self.address.port() != 0;
-            if is_told && self.has_its_processes() && TcpStream::connect(self.address).is_ok() {
+            let is_known = self.address.port() != 0;
+            if is_known && self.has_its_processes() && TcpStream::connect(self.address).is_ok() {
                 return Ok(());
             }
             if self.child.try_wait()?.is_some() || Instant::now() > deadline {
@@ -103,46 +103,46 @@ impl Server {
         };
         self.processes = vec![self.child.id()];
         if workers > 0 {
-            self.processes.extend(readings::children(self.child.id()));
+            self.processes.extend(proc_stats::children(self.child.id()));
         }
         self.processes.len() == 1 + workers
     }
 
-    /// Starts counting the CPU time that [`Server::used`] tells.
+    /// Starts measuring CPU time, for [`Server::cpu`].
     ///
     /// # Errors
-    /// When the server is gone.
-    pub fn begin(&mut self) -> Result {
-        self.times = self.each(readings::thread_times)?;
+    /// When the server has ended.
+    pub fn start_cpu(&mut self) -> Result {
+        self.times = self.each(proc_stats::thread_times)?;
         Ok(())
     }
 
-    /// CPU time since [`Server::begin`] of all threads that are still there.
+    /// CPU time since [`Server::start_cpu`] of all threads that still exist.
     ///
     /// # Errors
-    /// When the server is gone.
-    pub fn used(&self) -> Result<Duration> {
-        let after = self.each(readings::thread_times)?;
-        let used = self.times.iter().zip(&after);
-        Ok(used
-            .map(|(before, after)| readings::used_since(before, after))
+    /// When the server has ended.
+    pub fn cpu(&self) -> Result<Duration> {
+        let after = self.each(proc_stats::thread_times)?;
+        let cpu = self.times.iter().zip(&after);
+        Ok(cpu
+            .map(|(before, after)| proc_stats::cpu_since(before, after))
             .sum())
     }
 
-    /// CPU time since the start, with threads that have ended, in steps of 10 ms.
+    /// CPU time since the process started, including threads that have ended, in steps of 10 ms.
     ///
     /// # Errors
-    /// When the server is gone.
-    pub fn total_time(&self) -> Result<Duration> {
-        Ok(self.each(readings::process_time)?.iter().sum())
+    /// When the server has ended.
+    pub fn total_cpu(&self) -> Result<Duration> {
+        Ok(self.each(proc_stats::process_time)?.iter().sum())
     }
 
     /// Its memory.
     ///
     /// # Errors
-    /// When the server is gone.
+    /// When the server has ended.
     pub fn memory(&self) -> Result<Memory> {
-        let each = self.each(readings::memory)?;
+        let each = self.each(proc_stats::memory)?;
         Ok(each.iter().fold(Memory::default(), |sum, memory| Memory {
             resident: sum.resident + memory.resident,
             kernel: sum.kernel + memory.kernel,
@@ -152,29 +152,29 @@ impl Server {
     /// Its threads.
     ///
     /// # Errors
-    /// When the server is gone.
+    /// When the server has ended.
     pub fn threads(&self) -> Result<usize> {
-        Ok(self.each(readings::threads)?.iter().sum())
+        Ok(self.each(proc_stats::threads)?.iter().sum())
     }
 
     /// Its open descriptors.
     ///
     /// # Errors
-    /// When the server is gone.
+    /// When the server has ended.
     pub fn descriptors(&self) -> Result<usize> {
-        Ok(self.each(readings::descriptors)?.iter().sum())
+        Ok(self.each(proc_stats::descriptors)?.iter().sum())
     }
 
-    /// A reading of each of its processes.
-    fn each<T>(&self, reading: impl Fn(u32) -> Result<T>) -> Result<Vec<T>> {
+    /// A figure of each of its processes.
+    fn each<T>(&self, read: impl Fn(u32) -> Result<T>) -> Result<Vec<T>> {
         self.processes
             .iter()
-            .map(|process| reading(*process))
+            .map(|process| read(*process))
             .collect()
     }
 
-    /// The last lines of its log, for a failure's message.
-    pub fn last_words(&self) -> String {
+    /// The last lines of its log, for error messages.
+    pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -187,7 +187,7 @@ fn logged_address(log: &str) -> Option<&str> {
     Some(after.split_once('\n')?.0.trim())
 }
 
-/// What starts a server, and its address, where it has to be told: port 0 means it will tell.
+/// The command that starts a server, and its address; port 0 means that the server logs it.
 fn command(target: Target, launch: &Launch) -> Result<(Command, SocketAddr)> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     match target {
@@ -202,7 +202,7 @@ fn command(target: Target, launch: &Launch) -> Result<(Command, SocketAddr)> {
     }
 }
 
-/// Bifrost with its default settings, whatever the caller's environment says.
+/// Bifrost with its default settings: settings in the caller's environment are removed.
 fn bifrost(launch: &Launch) -> Command {
     let inherited = env::vars_os().map(|(name, _)| name);
     let settings = inherited.filter(|name| name.to_string_lossy().starts_with("BIFROST"));
@@ -219,15 +219,15 @@ fn bifrost(launch: &Launch) -> Command {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Not killed: nginx would leave its workers behind.
+        // SIGTERM, because nginx's workers would outlive a SIGKILL of their parent.
         if let Some(process) = Pid::from_raw(self.child.id().cast_signed()) {
-            let _ = kill_process(process, Signal::TERM); // it may have ended by itself
+            let _ = kill_process(process, Signal::TERM); // it may have ended already
         }
         let deadline = Instant::now() + STOP_TIMEOUT;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(RECHECK);
         }
-        let _ = self.child.kill(); // nor is it an error if it had to be
+        let _ = self.child.kill(); // it may have ended already
         let _ = self.child.wait();
     }
 }

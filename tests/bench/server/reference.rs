@@ -1,9 +1,10 @@
-//! The physical limit: a server that does nothing but what the kernel asks for.
+//! The reference server, which stands for the physical limit: it only makes the system calls that
+//! a broadcast needs.
 //!
-//! One thread, one epoll instance. No token is verified and no JSON parsed: names come in the
-//! clear, and are found by searching for bytes. A frame is encoded once, and each subscriber
-//! costs one non-blocking write. What a socket does not take at once waits in memory, without
-//! bound. It trusts its client, and must never face another one.
+//! One thread, one epoll instance. No token is verified and no JSON parsed: names are in clear
+//! text, and are found by searching for bytes. A frame is encoded once, and written to each
+//! subscriber with one non-blocking call. What a socket does not take at once is kept in memory,
+//! without a limit. It trusts its client, and must serve no other one.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -14,21 +15,21 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, accept_with, listen, recv, sockopt};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::connection::{Connection, Held};
+use super::connection::{Connection, Membership};
 use crate::Result;
 use crate::client::frame;
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::client::publisher::number_after;
 
-/// The token of the listener; connections count from zero.
+/// The poller token of the listener; those of connections start at zero.
 const LISTENER: u64 = u64::MAX;
-/// As many as Bifrost lets wait.
+/// The same as Bifrost's.
 const BACKLOG: i32 = 4096;
-/// As often as Bifrost.
+/// The same as Bifrost's default.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const READ_SIZE: usize = 256 * 1024;
 
-/// No client of ours checks the key, so there is nothing to compute.
+/// A fixed response: the benchmark's client does not check the accept key.
 const UPGRADED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
@@ -50,17 +51,18 @@ struct Channel {
     members: Vec<Member>,
 }
 
-/// A channel's subscriber, with its place in what the connection holds.
+/// A channel's subscriber.
 struct Member {
     connection: usize,
-    held: usize,
+    /// The index among the connection's memberships.
+    membership: usize,
 }
 
-/// What a connection's input came to.
-enum Step {
+/// What the start of a connection's input was.
+enum Parsed {
     Incomplete,
     Done(usize),
-    Over,
+    Close,
 }
 
 /// Serves until the process is killed, or the benchmark ends.
@@ -96,7 +98,7 @@ impl Reference {
         loop {
             let ready = self.poller.wait(Some(next_ping))?;
             for index in 0..ready {
-                self.react(self.poller.ready(index))?;
+                self.handle_event(self.poller.ready(index))?;
             }
             if Instant::now() >= next_ping {
                 next_ping += PING_INTERVAL;
@@ -105,12 +107,12 @@ impl Reference {
         }
     }
 
-    fn react(&mut self, ready: Ready) -> Result {
+    fn handle_event(&mut self, ready: Ready) -> Result {
         if ready.token == LISTENER {
             return self.accept();
         }
         let number = ready.token as usize;
-        // It may have ended earlier in the same batch.
+        // It may have been closed earlier in the same batch of events.
         let Some(connection) = self.connections[number].as_mut() else {
             return Ok(());
         };
@@ -140,7 +142,7 @@ impl Reference {
         }
     }
 
-    /// Reads once; false when the connection is over.
+    /// Reads once; false when the connection has to be closed.
     fn read(&mut self, number: usize) -> Result<bool> {
         let Some(connection) = self.connections[number].as_mut() else {
             return Ok(true);
@@ -150,26 +152,27 @@ impl Reference {
         buffer[..kept].copy_from_slice(&connection.rest);
         connection.rest.clear();
         let read = recv(&connection.socket, &mut buffer[kept..], RecvFlags::empty());
-        let goes_on = match read {
+        let is_open = match read {
             Ok((0, _)) => false,
-            Ok((read, _)) => self.take_all(number, &mut buffer[..kept + read])?,
+            Ok((read, _)) => self.parse(number, &mut buffer[..kept + read])?,
             Err(error) => error == Errno::AGAIN,
         };
         self.buffer = buffer;
-        Ok(goes_on)
+        Ok(is_open)
     }
 
-    fn take_all(&mut self, number: usize, mut bytes: &mut [u8]) -> Result<bool> {
+    fn parse(&mut self, number: usize, mut bytes: &mut [u8]) -> Result<bool> {
         loop {
             let is_upgraded = self.connection(number).is_upgraded;
-            let step = match is_upgraded {
-                true => self.take_frame(number, bytes)?,
-                false => self.take_request(number, bytes)?,
+            let parsed = if is_upgraded {
+                self.handle_frame(number, bytes)?
+            } else {
+                self.handle_request(number, bytes)?
             };
-            match step {
-                Step::Done(size) => bytes = &mut bytes[size..],
-                Step::Over => return Ok(false),
-                Step::Incomplete => {
+            match parsed {
+                Parsed::Done(size) => bytes = &mut bytes[size..],
+                Parsed::Close => return Ok(false),
+                Parsed::Incomplete => {
                     self.connection(number).rest.extend_from_slice(bytes);
                     return Ok(true);
                 }
@@ -177,23 +180,23 @@ impl Reference {
         }
     }
 
-    fn take_request(&mut self, number: usize, bytes: &[u8]) -> Result<Step> {
+    fn handle_request(&mut self, number: usize, bytes: &[u8]) -> Result<Parsed> {
         let Some(head) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
-            return Ok(Step::Incomplete);
+            return Ok(Parsed::Incomplete);
         };
         if bytes.starts_with(b"GET ") {
             self.connection(number).is_upgraded = true;
             self.write(number, UPGRADED)?;
-            return Ok(Step::Done(head + 4));
+            return Ok(Parsed::Done(head + 4));
         }
         let length = number_after(&bytes[..head], b"Content-Length:").unwrap_or(0) as usize;
         let end = head + 4 + length;
         let Some(body) = bytes.get(head + 4..end) else {
-            return Ok(Step::Incomplete);
+            return Ok(Parsed::Incomplete);
         };
         let deliveries = self.broadcast(body)?;
-        self.answer(number, deliveries)?;
-        Ok(Step::Done(end))
+        self.respond(number, deliveries)?;
+        Ok(Parsed::Done(end))
     }
 
     /// Writes the frame to every subscriber of the channel that the body begins with.
@@ -222,7 +225,7 @@ impl Reference {
         Ok(members.len())
     }
 
-    fn answer(&mut self, number: usize, deliveries: usize) -> Result {
+    fn respond(&mut self, number: usize, deliveries: usize) -> Result {
         let body = format!("{{\"message\":\"Success\",\"deliveries\":{deliveries}}}");
         let mut output = std::mem::take(&mut self.output);
         output.clear();
@@ -237,19 +240,19 @@ impl Reference {
         Ok(())
     }
 
-    fn take_frame(&mut self, number: usize, bytes: &mut [u8]) -> Result<Step> {
+    fn handle_frame(&mut self, number: usize, bytes: &mut [u8]) -> Result<Parsed> {
         let Some((opcode, payload, size)) = frame::unmask(bytes) else {
-            return Ok(Step::Incomplete);
+            return Ok(Parsed::Incomplete);
         };
         match opcode {
             frame::TEXT => self.subscribe(number, payload)?,
-            frame::CLOSE => return Ok(Step::Over),
+            frame::CLOSE => return Ok(Parsed::Close),
             _ => {} // pongs
         }
-        Ok(Step::Done(size))
+        Ok(Parsed::Done(size))
     }
 
-    /// Joins the channels between the quotation marks behind `"data":`, all confirmed at once.
+    /// Joins the channels in the string after `"data":`, and confirms them in one write.
     fn subscribe(&mut self, number: usize, text: &[u8]) -> Result {
         let key = br#""data":""#;
         let start = text.windows(key.len()).position(|part| part == key);
@@ -273,13 +276,13 @@ impl Reference {
             Some(channel) => *channel,
             None => self.open_channel(name),
         };
-        let place = self.channels[channel].members.len();
-        let held = &mut self.connection(number).held;
+        let index = self.channels[channel].members.len();
+        let memberships = &mut self.connection(number).memberships;
         let member = Member {
             connection: number,
-            held: held.len(),
+            membership: memberships.len(),
         };
-        held.push(Held { channel, place });
+        memberships.push(Membership { channel, index });
         self.channels[channel].members.push(member);
     }
 
@@ -296,30 +299,30 @@ impl Reference {
     fn close(&mut self, number: usize) {
         let connection = self.connections[number].take();
         self.free_connections.push(number);
-        for held in connection.into_iter().flat_map(|gone| gone.held) {
-            self.leave(&held);
+        for membership in connection.into_iter().flat_map(|closed| closed.memberships) {
+            self.leave(&membership);
         }
     }
 
-    /// Gives the place to the channel's last member, so that leaving costs the same always.
-    fn leave(&mut self, held: &Held) {
-        let channel = &mut self.channels[held.channel];
-        channel.members.swap_remove(held.place);
-        if let Some(moved) = channel.members.get(held.place) {
+    /// Removes a member in constant time: the channel's last member moves to its index.
+    fn leave(&mut self, membership: &Membership) {
+        let channel = &mut self.channels[membership.channel];
+        channel.members.swap_remove(membership.index);
+        if let Some(moved) = channel.members.get(membership.index) {
             if let Some(connection) = self.connections[moved.connection].as_mut() {
-                connection.held[moved.held].place = held.place;
+                connection.memberships[moved.membership].index = membership.index;
             }
         } else if channel.members.is_empty() {
             self.channel_by_name.remove(&channel.name);
             *channel = Channel::default();
-            self.free_channels.push(held.channel);
+            self.free_channels.push(membership.channel);
         }
     }
 
     fn ping(&mut self) {
         for (number, connection) in self.connections.iter_mut().enumerate() {
             if let Some(connection) = connection.as_mut().filter(|one| one.is_upgraded) {
-                // A failed write is seen as the end of the connection when it is read.
+                // After a failed write the next read reports the end of the connection.
                 let _ = connection.write(&self.poller, number as u64, &[0x80 | frame::PING, 0]);
             }
         }

@@ -1,4 +1,4 @@
-//! The servers that can be measured, and what differs in how one speaks to them.
+//! The servers that can be measured, and how their requests differ.
 
 use std::rc::Rc;
 
@@ -6,18 +6,18 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::client::crowd::Invitation;
 use crate::client::frame;
+use crate::client::swarm::Handshake;
 
-/// Shared with Bifrost; as long as the hash, which is what its documentation asks for.
+/// The secret shared with Bifrost; as long as the hash, which its documentation requires.
 pub const SECRET: &str = "a-secret-for-the-benchmark-that-is-as-long-as-the-hash-64-bytes!";
 
 /// A server to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Bifrost, which everything here is about.
+    /// Bifrost, the server under test.
     Bifrost,
-    /// The physical limit: this program's own server.
+    /// The reference server, which is part of this program.
     Reference,
     /// nginx with the nchan module.
     Nchan {
@@ -28,7 +28,7 @@ pub enum Target {
     NodeWs,
 }
 
-/// Signs tokens as an application does.
+/// Signs tokens, as an application does.
 pub struct Signer {
     key: EncodingKey,
     header: Header,
@@ -71,8 +71,8 @@ impl Target {
         }
     }
 
-    /// What a subscriber of these channels says to be let in.
-    pub fn invitation(self, signer: &Signer, channels: &[String]) -> Invitation {
+    /// What a subscriber of these channels sends to connect and subscribe.
+    pub fn handshake(self, signer: &Signer, channels: &[String]) -> Handshake {
         let path = match self {
             Target::Nchan { .. } => format!("/subscribe?channel={}", channels.join(",")),
             _ => "/subscribe".to_owned(),
@@ -82,20 +82,21 @@ impl Target {
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
-        let greeting = self.greeting(signer, channels);
-        Invitation {
+        let authenticate = self.authenticate(signer, channels);
+        Handshake {
             upgrade: Rc::from(upgrade.into_bytes()),
-            confirmations: match greeting.is_empty() {
-                true => 0,
-                false => channels.len(),
+            confirmations: if authenticate.is_empty() {
+                0
+            } else {
+                channels.len()
             },
-            greeting: Rc::from(greeting),
+            authenticate: Rc::from(authenticate),
         }
     }
 
-    /// The frame that asks for channels: a token, or for servers that verify none the names
-    /// in the clear, filled up to the token's length.
-    pub fn greeting(self, signer: &Signer, channels: &[String]) -> Vec<u8> {
+    /// The frame that subscribes to channels: with a token or, for servers that verify none, with
+    /// the names in clear text, padded to the token's length.
+    pub fn authenticate(self, signer: &Signer, channels: &[String]) -> Vec<u8> {
         let token = signer.sign(&Subscription { channels });
         let data = match self {
             Target::Bifrost => token,
@@ -118,16 +119,16 @@ impl Target {
         match self {
             Target::Bifrost => post("/broadcast", &signed),
             Target::Reference | Target::NodeWs => {
-                post("/broadcast", &in_the_clear(channel, message, signed.len()))
+                post("/broadcast", &clear_text(channel, message, signed.len()))
             }
             Target::Nchan { .. } => post(&format!("/broadcast?channel={channel}"), message),
         }
     }
 }
 
-/// `channel size`, a line end, the message, and spaces up to the length of what is signed, so
+/// `channel size`, a line end, the message, and spaces up to the length of the signed body, so
 /// that requests to all servers are equally long.
-fn in_the_clear(channel: &str, message: &[u8], length: usize) -> Vec<u8> {
+fn clear_text(channel: &str, message: &[u8], length: usize) -> Vec<u8> {
     let mut body = format!("{channel} {}\n", message.len()).into_bytes();
     body.extend_from_slice(message);
     body.resize(length.max(body.len()), b' ');

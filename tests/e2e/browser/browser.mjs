@@ -1,4 +1,4 @@
-// What the browser checks share: a headless Chromium that talks to 127.0.0.1 only.
+// Shared by the browser checks: a headless Chromium that connects to 127.0.0.1 only.
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";

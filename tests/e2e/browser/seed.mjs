@@ -31,7 +31,7 @@ async function startApplication() {
       await file("../node_modules/reconnectingwebsocket/reconnecting-websocket.js"),
     ],
     "/module.js": ["text/javascript", "export default ReconnectingWebSocket;"],
-    // A check can't wait for ten seconds between two pings.
+    // The client pings every ten seconds, which is too long for a check.
     "/client.js": ["text/javascript", client.replace("10000", "200")],
     "/api/bifrost-token": [
       "application/json",
@@ -75,7 +75,7 @@ const application = await startApplication();
 const browser = await launch();
 const page = await newPage(browser);
 
-// The two sides of the client: what the server sends to it, and what it logs.
+// What the client receives from the server, and what it logs.
 const stream = new EventEmitter();
 const received = on(stream, "received");
 const said = on(stream, "said");

@@ -1,4 +1,4 @@
-// The server's front page in a browser: what it shows is live.
+// The server's root page in a browser: it shows the current counts.
 
 import assert from "node:assert/strict";
 import { Server, Subscriber, freePort, step } from "../node/bifrost.mjs";

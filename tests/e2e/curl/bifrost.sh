@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What the shell checks share: a server under test, a subscriber, and a JSON Web
-# Token made with nothing but openssl. Sourced, not run.
+# Shared by the shell checks: a server under test, a subscriber, and JSON Web Tokens
+# signed with openssl. Sourced, not run.
 
-# Longer than anything here takes on a slow machine: to reach it is a failure.
+# Seconds that no single wait may last; far more than a slow machine needs.
 readonly DEADLINE=30
 
 SECRET=$(openssl rand -hex 48)

@@ -52,7 +52,8 @@ expect "$(next_message)" '{"event":"new_item","data":"{\"id\":7}"}'
 
 echo "- a body over 1 MiB is refused, and the answer arrives"
 head -c 3000000 /dev/zero | tr '\0' x >"$DIRECTORY/large"
-# Of itself curl asks before it sends so much, and is told not to; without Expect it has begun.
+# By default curl sends Expect for so large a body and gets the refusal first; without Expect it
+# is refused while it sends.
 for headers in '' '-HExpect:' '-HTransfer-Encoding:chunked' '-HExpect: -HTransfer-Encoding:chunked'; do
   # shellcheck disable=SC2086 # several headers in one word
   answer=$(request $headers --data-binary "@$DIRECTORY/large" "$broadcast")

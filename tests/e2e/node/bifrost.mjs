@@ -1,4 +1,4 @@
-// What the Node and browser checks share: a server under test, a subscriber,
+// Shared by the Node and browser checks: a server under test, a subscriber,
 // tokens, deadlines. Every wait is for an event, and has a deadline.
 
 import assert from "node:assert/strict";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { Server, Subscriber, step, within } from "./bifrost.mjs";
 
 const MANY = 200;
-// What a JSON parser and writer in between would change.
+// Text that parsing and writing the JSON again would change.
 const MESSAGE = String.raw`{ "event":"new_item", "z":1,"a":-0.0,"n":1.50e+2,"data":"{\"id\":7}","e":"\u00e9\/","k":"é 💥" }`;
 
 const server = await Server.start();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What Prometheus makes of the metrics, and of what the README tells one to set:
-# Debian's promtool finds nothing to complain about, and a server asks and answers.
+# The metrics and the manual's settings for Prometheus: Debian's promtool accepts both, and a
+# Prometheus server scrapes the metrics and evaluates the alarms.
 set -euo pipefail
 # shellcheck source=../curl/bifrost.sh
 . "$(dirname "$0")/../curl/bifrost.sh"
@@ -10,13 +10,18 @@ ask() {
   curl --silent --show-error --fail --max-time "$DEADLINE" "$@"
 }
 
-# example WORD: the README's YAML that has this word in it.
+readonly MANUAL=$PWD/../../src/manual/operating.md
+
+# example WORD: the manual's YAML block that contains this word.
 example() {
-  awk -v word="$1" '
+  local text
+  text=$(awk -v word="$1" '
     /^```yaml$/ { inside = 1; text = ""; next }
     inside && /^```$/ { inside = 0; if (index(text, word)) printf "%s", text; next }
     inside { text = text $0 "\n" }
-  ' ../../README.md
+  ' "$MANUAL")
+  [[ -n $text ]] || fail "$MANUAL has no YAML block with $1"
+  printf '%s\n' "$text"
 }
 
 # Starts Prometheus on a free port, to ask every second; sets PROMETHEUS_ADDRESS.
@@ -71,7 +76,7 @@ ask "http://$METRICS_ADDRESS/metrics" >"$DIRECTORY/page"
 expect "$("$PROMTOOL" check metrics <"$DIRECTORY/page" 2>&1)" ''
 ! printf '# TYPE wrong counter\nwrong 1\n' | "$PROMTOOL" check metrics || fail "promtool puts up with everything"
 
-echo "- the README's settings are good ones"
+echo "- promtool accepts the manual's settings"
 example groups: >"$DIRECTORY/rules.yml"
 "$PROMTOOL" check rules "$DIRECTORY/rules.yml"
 {

@@ -1,6 +1,6 @@
-"""nginx and Caddy in front of a server, configured as the README says.
+"""nginx and Caddy in front of a server, configured as the manual says.
 
-What runs is src/dist/proxy/, which the README quotes, with other ports and the
+What runs is src/dist/proxy/, which the manual quotes, with other ports and the
 path of a certificate put in. Each proxy has a folder of its own and runs in the
 foreground: nothing of the machine's own nginx or Caddy is read or touched.
 """
@@ -32,7 +32,7 @@ ALL = [("nginx", "https"), ("nginx", "http"), ("caddy", "https"), ("caddy", "htt
 
 @dataclass
 class Front:
-    """A proxy that runs, as its clients see it."""
+    """A running proxy, and how clients reach it."""
 
     proxy: str
     scheme: str
@@ -73,7 +73,7 @@ class Front:
         return connection
 
     def subscribe(self, client="127.0.0.1", headers=()):
-        """A WebSocket from a client address, which does not ping of itself."""
+        """A WebSocket with this client address, which sends no pings of its own."""
         uri = f"{self.scheme.replace('http', 'ws')}://{NAME}:{self.port}/subscribe"
         return connect(
             uri,
@@ -90,7 +90,7 @@ class Front:
 
 @contextmanager
 def running(proxy, scheme, upstream, **limits):
-    """One proxy in front of `upstream`, for the length of a `with` block."""
+    """Runs a proxy in front of `upstream` during a `with` block."""
     with tempfile.TemporaryDirectory() as directory:
         home = pathlib.Path(directory)
         front = Front(proxy, scheme, free_port(), make_certificate(home))

@@ -31,13 +31,13 @@ from websockets.exceptions import ConnectionClosed
 RESTARTS = int(os.environ.get("RESTARTS", "6"))
 # Publishers of each proxy, in a restart of either kind.
 STEADY, LATE = 4, 8
-# Seconds between two broadcasts of one publisher, so that the machine does something else too.
+# Seconds between two broadcasts of one publisher, which leave the processor to the others.
 PAUSE = 0.005
-# Seconds for which a stopping server listens to kept connections; and what is close to it.
+# Seconds for which a stopping server still answers on kept connections, and a margin around them.
 GRACE, CLOSE = 1, 0.01
-# Seconds between two looks at something, or two tries.
+# Seconds between two polls, or two tries.
 AGAIN = 0.02
-# So many broadcasts of each steady publisher before the restart, and after it.
+# Broadcasts of each steady publisher before the restart, and again after it.
 SOME = 20
 
 SECRET = secrets.token_hex(48)
@@ -46,7 +46,7 @@ counts, failures = collections.Counter(), []
 
 
 class Direct:
-    """The server without a proxy, as its clients see it."""
+    """The server without a proxy, and how clients reach it."""
 
     def __init__(self, host, port):
         self.host, self.port = host, port
@@ -64,7 +64,7 @@ class Direct:
 
 
 def post(connection):
-    """Broadcasts the next number; says whether the connection ends with that."""
+    """Broadcasts the next number; returns whether the server closes the connection after it."""
     claims = f'{{"channel":"news","message":{{"n":{next(numbers)}}}}}'
     connection.request("POST", "/broadcast", json.dumps({"token": sign(claims, SECRET)}))
     answer = connection.getresponse()
@@ -78,7 +78,7 @@ def is_closed(connection):
 
 
 class Publisher(threading.Thread):
-    """One thread of broadcasts; a failed one is noted."""
+    """Broadcasts in a thread, and records failures."""
 
     def __init__(self, target, work):
         super().__init__(daemon=True)
@@ -102,7 +102,7 @@ def stream(over, keeps):
     def in_a_stream(publisher):
         connection = None
         while not over.is_set():
-            # As RFC 9112 (9.3.1, 9.6) wants a client to do that keeps connections.
+            # RFC 9112, 9.3.1 and 9.6: a client with kept connections has to do this.
             if connection is None or is_closed(connection):
                 connection = publisher.target.open()
             if publisher.post(connection) or not keeps:
@@ -123,7 +123,7 @@ async def eventually(is_so, what):
 
 @contextlib.asynccontextmanager
 async def restart_in_a_stream(server, targets):
-    """A restart is to happen within the block."""
+    """Asserts that a restart happens within the block."""
     over = threading.Event()
     publishers = [Publisher(target, stream(over, number % 2)) for target in targets for number in range(STEADY)]
 
@@ -140,7 +140,7 @@ async def restart_in_a_stream(server, targets):
 
 @contextlib.asynccontextmanager
 async def restart_with_late_broadcasts(server, targets):
-    """A restart is to begin with the block, and to end with it."""
+    """Asserts that a restart begins and ends with the block."""
     stopping = threading.Event()
 
     def when_kept_connections_end(publisher):
@@ -150,7 +150,7 @@ async def restart_with_late_broadcasts(server, targets):
         time.sleep(GRACE + random.uniform(-CLOSE, CLOSE))
         publisher.post(connection)
 
-    # Frozen, the server makes the proxies open a connection for each of these.
+    # While the server is suspended, the proxies open a connection for each of these.
     server.process.send_signal(signal.SIGSTOP)
     proxies = [target for target in targets if not isinstance(target, Direct)]
     publishers = [Publisher(target, when_kept_connections_end) for target in proxies for _ in range(LATE)]
@@ -170,7 +170,7 @@ async def join(publishers):
 
 
 class Subscriber:
-    """Comes back whenever the server restarts."""
+    """A subscriber that reconnects whenever the server restarts."""
 
     def __init__(self, target):
         self.target, self.seen, self.codes = target, collections.Counter(), []

@@ -14,7 +14,7 @@ import front as fronts
 from bifrost import DEADLINE, await_line, running_server, sign
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-# Of nginx, where 60 s are recommended; the server pings six times as often.
+# proxy_read_timeout of nginx, where the manual has 60 s; the server pings six times as often.
 READ_TIMEOUT = "3s"
 PING_INTERVAL = "500ms"
 # Seconds, twice the READ_TIMEOUT and more.
@@ -22,7 +22,7 @@ LONG = 7
 MANY = 30
 MIB = 1024 * 1024
 
-# So many subscribers have come; each step's client has an address of its own.
+# Numbers the subscribers, so that each has a client address of its own.
 numbers = itertools.count(2)
 
 
@@ -66,7 +66,7 @@ async def a_close_code_gets_through(server, front):
 
 
 async def end(connection):
-    """The code and the reason with which the server ends a connection; nothing if it just ends."""
+    """The code and reason of the server's close frame; nothing if the connection ends without one."""
     try:
         message = await connection.recv()
     except ConnectionClosed as closed:
@@ -137,7 +137,7 @@ async def many_broadcasts_share_few_connections_to_the_server(server, front):
 
 
 def connections_so_far(server):
-    """How many the server has accepted, counting one more that asks."""
+    """How many connections the server has accepted, this request's included."""
     host, port = server.address.split(":")
     with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
         return int(await_line(server.log, rf"connected conn=(\d+) peer=127\.0\.0\.1:{connection.getsockname()[1]}\b"))
@@ -170,7 +170,7 @@ async def check(kind):
 
 
 async def without_pings_nginx_cuts_a_quiet_subscriber():
-    """What the limit in the checks above would do, or they would show nothing."""
+    """The read timeout cuts a silent connection; otherwise the checks above would prove nothing."""
     with (
         running_server(BIFROST_PING_INTERVAL="1h") as server,
         fronts.running("nginx", "http", server.address, read_timeout=READ_TIMEOUT) as front,
@@ -182,7 +182,7 @@ async def without_pings_nginx_cuts_a_quiet_subscriber():
 
 
 def what_a_client_says_of_addresses_is_not_passed_on(kind):
-    """As the server sees it, which believes the last address of X-Forwarded-For before all."""
+    """The proxy drops Forwarded, and appends the real address to X-Forwarded-For, whose last one counts."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(DEADLINE)
         host, port = server.getsockname()

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# "On a VPS in five minutes": the README's commands, as they stand there, on a machine that
-# systemd has booted, until a message comes through wss://; then restarts that fail no broadcast.
-# There is no network to fetch a certificate from, so that Caddy is told to make one; and Caddy's
-# package is there already.
+# The commands of "On a VPS in five minutes" in the manual, unchanged, on a machine that systemd has
+# booted, until a message arrives through wss://; then restarts during which no broadcast fails.
+# There is no network to fetch a certificate from: Caddy makes one of its own, and its package is
+# installed before.
 set -euo pipefail
 # shellcheck source=../curl/bifrost.sh
 . "$(dirname "$0")/../curl/bifrost.sh"
 # shellcheck source=../systemd/machine.sh
 . "$(dirname "$0")/../systemd/machine.sh"
 
-readonly README=$PWD/../../README.md
+readonly MANUAL=$PWD/../../src/manual/deploying.md
 readonly AUTHORITY=/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt
 
-# The first commands of the section, before those for where there is no dpkg.
+# The commands of the section.
 commands() {
   # shellcheck disable=SC2016 # these are Markdown's
-  sed -n '/^## On a VPS/,/^Where there is no dpkg/p' "$README" | sed -n '/^```sh$/,/^```$/ { /^```/d; p }'
+  sed -n '/^## On a VPS in five minutes$/,/^## /p' "$MANUAL" | sed -n '/^```sh$/,/^```$/ { /^```/d; p }'
 }
 
 # What the machine has in place of sudo and curl.
@@ -40,7 +40,11 @@ STAND_INS
 
 run_commands() {
   commands >"$DIRECTORY/commands"
-  grep -q 'apt install caddy' "$DIRECTORY/commands" || fail "the README's commands are not where they were"
+  local words
+  for words in '^sudo apt install ./bifrost_' '^sudo apt install caddy$' '^sudo tee ' '^curl -d '; do
+    grep -q "$words" "$DIRECTORY/commands" ||
+      fail "$MANUAL has no command with $words under \"On a VPS in five minutes\""
+  done
   { stand_ins && cat "$DIRECTORY/commands"; } >"$SHARED/commands"
   inside bash /mnt/commands </dev/null | tee "$DIRECTORY/output"
 }
@@ -93,7 +97,7 @@ restart_in_a_stream() {
   done
 }
 
-cp "$DIST"/bifrost_*_amd64.deb "$SHARED"
+cp "$DIST"/bifrost_*.deb "$SHARED"
 start_machine
 
 echo "- the commands work"

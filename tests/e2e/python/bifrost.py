@@ -1,4 +1,4 @@
-"""What the Python checks share: a server under test, and tokens."""
+"""Shared by the Python checks: a server under test, and tokens."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-# Longer than anything here takes on a slow machine: to reach it is a failure.
+# Seconds that no single wait may last; far more than a slow machine needs.
 DEADLINE = 30
 
 
@@ -31,12 +31,12 @@ def sign(claims, secret):
 
 @contextmanager
 def running_server(socket=None, **settings):
-    """`bifrost serve` for the length of a `with` block, on a free port or on a socket that is handed to it."""
+    """Runs `bifrost serve` during a `with` block, on a free port or on an inherited socket."""
     settings = {"HOST": "127.0.0.1", "PORT": "0", "JWT_SECRET": secrets.token_hex(48)} | settings
     command, handed_over = [os.environ["BIFROST"], "serve"], []
     if socket:
         handed_over = [socket.fileno()]
-        # As systemd does it: the socket is descriptor 3.
+        # systemd passes the socket as descriptor 3.
         start = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&"$0"'
         command = ["bash", "-c", start, str(socket.fileno()), *command]
     with (
@@ -55,7 +55,7 @@ def running_server(socket=None, **settings):
 
 
 def follow(stderr, log):
-    """Passes the server's log on for as long as it runs."""
+    """Copies the server's log to stderr until it ends."""
     for line in stderr:
         sys.stderr.write(line)
         log.put(line)
@@ -63,7 +63,7 @@ def follow(stderr, log):
 
 
 def await_line(log, pattern):
-    """What the pattern's group finds in the next line of the log that it fits."""
+    """The group of the pattern in the next line of the log that matches."""
     while line := log.get(timeout=DEADLINE):
         if match := re.search(pattern, line):
             return match[1]

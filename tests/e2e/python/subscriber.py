@@ -8,7 +8,7 @@ from bifrost import DEADLINE, running_server, sign
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-# What a JSON parser and writer in between would change.
+# Text that parsing and writing the JSON again would change.
 MESSAGE = r'{ "event":"new_item", "z":1,"a":-0.0,"n":1.50e+2,"data":"{\"id\":7}","e":"\u00e9\/","k":"é 💥" }'
 
 

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# What `make release` packed and `make install` installs: each file where it
-# belongs, and nothing of the administrator's overwritten or removed.
+# The archive and the package of `make release`, and the files of `make install`:
+# each file is in its place, and files of the administrator are kept.
 set -euo pipefail
 # shellcheck source=../curl/bifrost.sh
 . "$(dirname "$0")/../curl/bifrost.sh"
 
 VERSION=$("$BIFROST" --version)
 VERSION=${VERSION#bifrost }
-readonly NAME=bifrost-$VERSION-x86_64-linux
+# The names are for the processor of this machine, as the kernel and as Debian call it.
+NAME=bifrost-$VERSION-$(uname -m)-linux
+DEBIAN_CPU=$(dpkg --print-architecture)
+readonly NAME DEBIAN_CPU
+readonly PACKAGE=$DIST/bifrost_${VERSION}_$DEBIAN_CPU.deb
 
-# files FOLDER: what is in it, with modes, sorted.
+# files FOLDER: its files with their modes, sorted by name.
 files() {
   (cd "$1" && find . -type f -printf '%m %P\n' | LC_ALL=C sort -k 2)
 }
@@ -18,7 +22,11 @@ repository() {
   make --no-print-directory --directory ../.. "$@" >/dev/null
 }
 
-echo "- the archive has all of it, in one folder, owned by nobody in particular"
+echo "- nothing else was packed"
+expect "$(files "$DIST")" "644 $NAME.tar.gz
+644 ${PACKAGE##*/}"
+
+echo "- the archive has all files in one folder, owned by root"
 tar --extract --file "$DIST/$NAME.tar.gz" --directory "$DIRECTORY"
 expect "$(files "$DIRECTORY/$NAME")" "644 CHANGELOG.md
 644 LICENSE.md
@@ -36,8 +44,10 @@ cmp "$DIRECTORY/$NAME/bifrost" "$BIFROST"
 cmp "$DIRECTORY/$NAME/systemd/bifrost.service" <("$BIFROST" unit service)
 cmp "$DIRECTORY/$NAME/systemd/bifrost.socket" <("$BIFROST" unit socket)
 
-echo "- the package has all of it too, for Debian's places"
-dpkg-deb --extract "$DIST/bifrost_${VERSION}_amd64.deb" "$DIRECTORY/package"
+echo "- the package is for this machine, and has all files in Debian's places"
+expect "$(dpkg-deb --field "$PACKAGE" Architecture)" "$DEBIAN_CPU"
+dpkg-deb --extract "$PACKAGE" "$DIRECTORY/package"
+cmp "$DIRECTORY/package/usr/bin/bifrost" "$BIFROST"
 expect "$(files "$DIRECTORY/package")" "644 etc/bifrost/bifrost.env
 755 usr/bin/bifrost
 644 usr/lib/systemd/system/bifrost.service
@@ -51,7 +61,7 @@ expect "$(files "$DIRECTORY/package")" "644 etc/bifrost/bifrost.env
 644 usr/share/zsh/vendor-completions/_bifrost"
 grep -Fx 'ExecStart=/usr/bin/bifrost serve' "$DIRECTORY/package/usr/lib/systemd/system/bifrost.service"
 
-echo "- it is installed under a prefix"
+echo "- make install takes a prefix"
 root=$DIRECTORY/root
 repository install DESTDIR="$root" PREFIX=/opt/bifrost
 readonly INSTALLED="644 opt/bifrost/lib/systemd/system/bifrost.service
@@ -65,7 +75,7 @@ expect "$(files "$root")" "644 etc/bifrost/bifrost.env
 $INSTALLED"
 grep -Fx 'ExecStart=/opt/bifrost/bin/bifrost serve' "$root/opt/bifrost/lib/systemd/system/bifrost.service"
 
-echo "- installing again leaves the settings alone, and uninstalling the secret too"
+echo "- installing again keeps the settings; uninstalling keeps the settings and the secret"
 echo PORT=8080 >"$root/etc/bifrost/bifrost.env"
 echo secret >"$root/etc/bifrost/secret"
 repository install DESTDIR="$root" PREFIX=/opt/bifrost

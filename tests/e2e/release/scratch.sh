@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The static binary alone, as in an image `FROM scratch`: a root with nothing else
-# in it, process 1, nobody's user, settings from the environment. Needs root.
+# The static binary as in an image `FROM scratch`: alone in its root folder, process 1,
+# an unprivileged user, settings from the environment. Needs root.
 set -euo pipefail
 # shellcheck source=../curl/bifrost.sh
 . "$(dirname "$0")/../curl/bifrost.sh"
@@ -29,8 +29,8 @@ answer=$(curl --silent --show-error --max-time "$DEADLINE" \
 expect "$answer" '{"message":"Success","deliveries":1}'
 expect "$(next_message)" '{"n":1}'
 
-echo "- as process 1 it still ends on SIGTERM, with status 0"
+echo "- as process 1 it ends on SIGTERM too, with status 0"
 unshare=${PROCESSES[0]}
 kill -TERM "$(<"/proc/$unshare/task/$unshare/children")"
-wait "$unshare" || fail "it ended with status $?"
+wait "$unshare" || fail "its exit status is $?"
 expect "$(cd "$root" && find . -mindepth 1)" ./bifrost

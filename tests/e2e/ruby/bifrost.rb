@@ -1,4 +1,4 @@
-# What the Ruby checks share: a server under test, a subscriber, deadlines.
+# Shared by the Ruby checks: a server under test, a subscriber, deadlines.
 
 require "json"
 require "open3"
@@ -6,7 +6,7 @@ require "securerandom"
 require "timeout"
 require "tmpdir"
 
-# Longer than anything here takes on a slow machine: to reach it is a failure.
+# Seconds that no single wait may last; far more than a slow machine needs.
 DEADLINE = 30
 
 $stdout.sync = true
@@ -21,7 +21,7 @@ def expect(actual, wanted)
 end
 
 # Starts `bifrost serve` on a free port, and sets the variables that the
-# application's side of the journey reads: JWT_SECRET and BIFROST_URL.
+# application reads: JWT_SECRET and BIFROST_URL.
 def with_server
   ENV["JWT_SECRET"] = SecureRandom.hex(48)
   settings = { "HOST" => "127.0.0.1", "PORT" => "0" }
@@ -48,7 +48,7 @@ def wait_for_address(log)
   raise "the server ended at its start"
 end
 
-# Yields what gives the next message that a subscriber of the channel got.
+# Yields a function that returns the next message to a subscriber of the channel.
 def with_subscriber(address, channel)
   listen = ["node", "#{__dir__}/../node/listen.mjs", address, ENV.fetch("JWT_SECRET"), channel]
   Open3.popen2(*listen) do |_, messages, process|

@@ -1,4 +1,4 @@
-# The server side of the introduction's journey, with the `jwt` and `http` gems.
+# The application of the introduction, with the `jwt` and `http` gems.
 
 require "http"
 require "jwt"

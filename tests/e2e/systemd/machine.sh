@@ -23,7 +23,7 @@ inside() {
     env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-# beside COMMAND...: runs it out here with the machine's network.
+# beside COMMAND...: runs it on the host with the machine's network.
 beside() {
   nsenter --target "$INIT" --net "$@"
 }
@@ -37,7 +37,7 @@ eventually() {
   done
 }
 
-# property UNIT NAME: as systemd knows it.
+# property UNIT NAME: the value that systemd has.
 property() {
   inside systemctl show --value --property "$2" "$1"
 }

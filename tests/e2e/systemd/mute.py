@@ -1,4 +1,4 @@
-"""A subscriber that shows its token, prints what comes, and never answers a close.
+"""A subscriber that authenticates, prints each message, and never answers a close.
 
     mute.py ADDRESS TOKEN
 """

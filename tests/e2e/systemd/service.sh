@@ -11,7 +11,7 @@ set -euo pipefail
 ADDRESS=127.0.0.1:3000
 
 main() {
-  cp "$DIST"/bifrost_*_amd64.deb "$SHARED/bifrost.deb"
+  cp "$DIST"/bifrost_*.deb "$SHARED/bifrost.deb"
   start_machine
   installs_and_starts
   serves
@@ -34,7 +34,7 @@ main_process() {
   property bifrost.service MainPID
 }
 
-# outer PROCESS: the id out here of a process in the machine.
+# outer PROCESS: the id on the host of a process in the machine.
 outer() {
   local status
   for status in /proc/[0-9]*/status; do
@@ -105,14 +105,14 @@ is_confined() {
     [[ $(readlink "/proc/$process/ns/$namespace") != $(readlink "/proc/$INIT/ns/$namespace") ]] ||
       fail "it shares its $namespace namespace"
   done
-  # As the service sees its files: nothing to write, no homes, no processes but its own.
+  # The service sees read-only files, no home folders, and no processes but its own.
   local root=/proc/$process/root
   expect "$(awk '$2 == "/" { print substr($4, 1, 2) }' "/proc/$process/mounts")" ro
   expect "$(ls -A "$root/root" "$root/home" 2>/dev/null | grep -c .)" 2
   [[ ! -e $root/proc/uptime ]] || fail "it sees /proc/uptime"
   [[ ! -e $root/dev/kmsg && ! -e $root/dev/vda ]] || fail "it sees devices"
   grep -E '^Max core file size +0 +0' "/proc/$process/limits"
-  # As asked for: what a process gets is capped where not even root may raise a limit.
+  # The limit that the unit asks for: a process may get less where not even root may raise limits.
   expect "$(property bifrost.service LimitNPROC)" infinity
   expect "$(property bifrost.service TasksMax)" infinity
 }
@@ -130,7 +130,7 @@ tells_its_metrics() {
   drop_in Environment=BIFROST_METRICS_ADDR=127.0.0.1:9464 SystemCallErrorNumber=kill
   local page name
   page=$(beside curl --silent --show-error --fail --max-time "$DEADLINE" http://127.0.0.1:9464/metrics)
-  # What is read from /proc, of which the unit leaves little to see.
+  # The metrics that are read from /proc, of which the unit hides most.
   for name in start_time_seconds cpu_seconds_total resident_memory_bytes virtual_memory_bytes threads open_fds max_fds; do
     grep -E "^process_$name [0-9.]*[1-9]" <<<"$page"
   done
@@ -138,7 +138,7 @@ tells_its_metrics() {
   undo
 }
 
-# during COMMAND...: runs it under a stream of broadcasts, none of which may fail.
+# during COMMAND...: runs it while broadcasts go on, none of which may fail.
 during() {
   beside python3 systemd/stream.py "$ADDRESS" "$(sign '{"channel":"news","message":{}}')" "$@"
 }
@@ -202,7 +202,7 @@ rotates_its_secret() {
     expect "$(broadcast_signed_with "$secret")" '{"message":"Success","deliveries":1}'
     expect "$(next_message)" '{"n":1}'
   done
-  # Gone at once: nobody may think of emptying it first.
+  # Removed at once, without being emptied first.
   inside rm /etc/bifrost/secret.previous
   reload
   eventually journal_says 'reloaded JWT_SECRET_PREVIOUS=changed'
@@ -223,20 +223,20 @@ stays_as_it_is_when_a_reload_is_wrong() {
   printf '%s\n' BIFROST_MAX_BODY=1B BIFROST_QUEUE=lots | inside tee -a /etc/bifrost/bifrost.env
   ! reload || fail "it took a wrong setting"
   journal_says 'BIFROST_QUEUE (in .env) is "lots"; use'
-  # As if nobody had looked at the settings before.
+  # SIGHUP alone, without the check that `systemctl reload` runs first.
   inside systemctl kill --kill-who=main --signal=HUP bifrost.service
   eventually journal_says 'reload failed, the settings stay as they were: BIFROST_QUEUE (in .env) is "lots"; use'
   inside sed -i '/lots/d; /=1B/d' /etc/bifrost/bifrost.env
   inside mv /etc/bifrost/secret /etc/bifrost/mislaid
   ! reload || fail "it took no secret for one"
   inside mv /etc/bifrost/mislaid /etc/bifrost/secret
-  # The service has its folder to itself. Whatever lies there, root writes nowhere else.
+  # Only the service writes to its folder. Whatever is in it, root must not write anywhere else.
   echo mine | inside tee /etc/bifrost/victim
   inside ln --symbolic /etc/bifrost/victim /run/bifrost/secret.new
   reload
   expect "$(inside cat /etc/bifrost/victim)" mine
   inside rm /etc/bifrost/victim
-  # A pipe there would be waited for: it makes way.
+  # A pipe in its place would block the writer, and is replaced.
   inside mkfifo /run/bifrost/secret.new
   reload
   expect "$(inside systemctl is-active bifrost.service)" active
@@ -254,7 +254,7 @@ restarts_without_a_failed_broadcast() {
   [[ $(main_process) != "$before" ]] || fail "it was not restarted"
 }
 
-# drop_in LINES...: settings on top of the unit's.
+# drop_in LINES...: adds settings to the unit.
 drop_in() {
   inside mkdir -p /run/systemd/system/bifrost.service.d
   printf '%s\n' '[Service]' "$@" | inside tee "/run/systemd/system/bifrost.service.d/test.conf"
@@ -262,7 +262,7 @@ drop_in() {
   restart
 }
 
-# Takes back what drop_in did.
+# Removes what drop_in added.
 undo() {
   inside rm -r /run/systemd/system/bifrost.service.d
   inside systemctl daemon-reload
@@ -275,7 +275,7 @@ drains_longer_than_the_unit_says() {
   drop_in TimeoutStopSec=1s 'Environment=BIFROST_DRAIN_TIMEOUT=4s BIFROST_WRITE_TIMEOUT=1m'
   local process start=$SECONDS
   process=$(main_process)
-  # One that never answers the close frame.
+  # A subscriber that never answers the close frame.
   nsenter --target "$INIT" --net python3 systemd/mute.py "$ADDRESS" "$(sign '{"channels":["news"]}')" >"$DIRECTORY/mute" &
   PROCESSES+=($!)
   eventually grep -F subscribed "$DIRECTORY/mute"
@@ -324,7 +324,7 @@ upgrades_without_a_failed_broadcast() {
   local before settings
   before=$(main_process)
   settings=$(inside cat /etc/bifrost/bifrost.env)
-  # The triggers, of man-db for one, come after all that concerns the service.
+  # dpkg runs the triggers, such as man-db's, after everything that concerns the service.
   during bash -c 'inside dpkg --no-triggers --install /mnt/bifrost.deb'
   [[ $(main_process) != "$before" ]] || fail "it was not restarted"
   expect "$(inside cat /etc/bifrost/secret)" "$SECRET"
@@ -333,7 +333,7 @@ upgrades_without_a_failed_broadcast() {
 
 logged_nothing_bad() {
   echo "- what it logged is as severe as it says"
-  # What was provoked above.
+  # The failures that were provoked above.
   expect "$(inside journalctl _COMM=bifrost --priority warning --output cat --quiet |
     grep -v -e 'stopped with connections left' -e 'is "lots"; use' -e 'reason="Bad signature"')" ''
 }

@@ -1,4 +1,4 @@
-"""Broadcasts again and again while a command runs; fails if one of them does.
+"""Broadcasts in a loop while a command runs; fails if a broadcast fails.
 
     stream.py ADDRESS TOKEN COMMAND...
 
@@ -14,10 +14,10 @@ import subprocess
 import sys
 import threading
 
-# For a restart under way; far more than it takes.
+# Seconds for a restart under way; far more than it takes.
 TIMEOUT = 30
 EACH = 3
-# Between two broadcasts of one publisher, so that the machine does something else too.
+# Seconds between two broadcasts of one publisher, which leave the processor to the others.
 PAUSE = 0.002
 
 address, token, *command = sys.argv[1:]

@@ -1,21 +1,21 @@
-//! The application that the server shares its secret with: it signs what it is told to.
+//! The application, which shares the secret with the server and signs tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bifrost::auth::{Algorithm, Secret, Verifier};
 use jsonwebtoken::{EncodingKey, crypto};
 
-/// The secret. Public, and so of no use but here.
+/// The secret, which is public and protects only generated input.
 pub const SECRET: &str = "a-secret-that-everybody-knows-because-it-only-guards-made-up-input";
-/// A usual header.
+/// A valid token header.
 pub const HEADER: &str = r#"{"alg":"HS512"}"#;
 
-/// What the server checks tokens with.
+/// The verifier of the server.
 pub fn verifier() -> Verifier {
     Verifier::new(&Secret::new(SECRET.into()), Algorithm::HS512)
 }
 
-/// A token with any bytes for header and claims, and a signature that is good.
+/// A token with these bytes as header and claims, and a valid signature.
 pub fn sign(header: &[u8], claims: &[u8]) -> String {
     let signed = format!(
         "{}.{}",
@@ -26,7 +26,7 @@ pub fn sign(header: &[u8], claims: &[u8]) -> String {
     format!("{signed}.{signature}")
 }
 
-/// The only signature that is good for the first two parts of a token.
+/// The only valid signature for the first two parts of a token.
 pub fn signature(signed: &str) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS512)

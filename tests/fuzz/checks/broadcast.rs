@@ -25,20 +25,20 @@ use super::frames::{self, Frame};
 use super::json::Object;
 use super::token::are_good_claims;
 
-/// The channel that somebody listens to.
+/// The channel that has a subscriber.
 const CHANNEL: &str = "a";
-/// Larger bodies are refused, in bytes.
+/// Largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 thread_local! {
-    static AUDIENCE: Audience = Audience::new();
+    static HUB: OneSubscriber = OneSubscriber::new();
 }
 
-/// A registry, and the one subscriber in it.
-struct Audience {
-    registry: Hub,
-    ear: UnixStream,
-    _seat: Subscriptions,
+/// A hub with one subscriber.
+struct OneSubscriber {
+    hub: Hub,
+    peer: UnixStream,
+    _subscriptions: Subscriptions,
 }
 
 /// A body with its token, and the claims that were signed for it.
@@ -61,10 +61,10 @@ pub fn check(data: &[u8]) {
         None => [b"Content-Type: ", media_type].concat(),
     };
     let Some(request) = request(&header, &post.body) else {
-        return; // the media type is not one that a head can have
+        return; // no head can have this media type
     };
-    let grant = media_type.strip_prefix(b"!");
-    AUDIENCE.with(|audience| audience.check(&request, &post, grant));
+    let scope = media_type.strip_prefix(b"!");
+    HUB.with(|hub| hub.check(&request, &post, scope));
 }
 
 impl<'a> Post<'a> {
@@ -116,46 +116,46 @@ fn request(header: &[u8], body: &[u8]) -> Option<Request> {
     }
 }
 
-impl Audience {
-    fn new() -> Audience {
-        let (ear, mouth) = UnixStream::pair().expect("descriptors for two sockets");
-        ear.set_nonblocking(true).expect("a socket of ours");
-        let socket = Socket::new(OwnedFd::from(mouth).into());
-        let outbox = SendQueue::new(socket, usize::MAX, QueueBudget::new(usize::MAX))
-            .expect("a descriptor for a bell");
-        let registry = Hub::default();
-        let mut seat = registry.seat(outbox);
-        seat.join(CHANNEL, &frame::ping());
-        let audience = Audience {
-            registry,
-            ear,
-            _seat: seat,
+impl OneSubscriber {
+    fn new() -> OneSubscriber {
+        let (peer, ours) = UnixStream::pair().expect("descriptors for two sockets");
+        peer.set_nonblocking(true).expect("a socket of ours");
+        let socket = Socket::new(OwnedFd::from(ours).into());
+        let queue = SendQueue::new(socket, usize::MAX, QueueBudget::new(usize::MAX))
+            .expect("a descriptor for a waker");
+        let hub = Hub::default();
+        let mut subscriptions = hub.connect(queue, frame::append_message);
+        subscriptions.join(CHANNEL, &frame::PING);
+        let hub = OneSubscriber {
+            hub,
+            peer,
+            _subscriptions: subscriptions,
         };
-        assert_eq!(audience.hear(), [Frame::Ping]);
-        audience
+        assert_eq!(hub.received(), [Frame::Ping]);
+        hub
     }
 
-    fn check(&self, request: &Request, post: &Post<'_>, grant: Option<&[u8]>) {
-        let answer = broadcast::post(request, &application::verifier(), &self.registry);
-        let answer = answer.unwrap_or_else(|refused| Response::from(refused.refusal));
+    fn check(&self, request: &Request, post: &Post<'_>, scope: Option<&[u8]>) {
+        let answer = broadcast::post(request, &application::verifier(), &self.hub);
+        let answer = answer.unwrap_or_else(|error| Response::from(error.http));
         let (status, body) = read(&answer.encode(&request.head, Persistence::KeepAlive));
-        let heard = self.hear();
+        let received = self.received();
         match status {
             200 if is_list_of_messages(&post.body) => {
-                let grant = grant.expect("nobody but the application can sign");
-                check_deliveries(grant, &post.body, &body, &heard);
+                let scope = scope.expect("only the application can sign");
+                check_deliveries(scope, &post.body, &body, &received);
             }
             200 => {
-                let claims = post.claims.expect("nobody but the application can sign");
-                check_delivery(claims, &body, &heard);
+                let claims = post.claims.expect("only the application can sign");
+                check_delivery(claims, &body, &received);
             }
             400 | 401 | 403 => {
                 assert!(Object::read(&body).is_some_and(|body| body.string("error").is_some()));
-                assert_eq!(heard, []);
+                assert_eq!(received, []);
                 assert!(!(post.is_plain && is_good(post.claims)), "refused: {body}");
                 assert!(status == 400 || post.claims.is_none() || !post.is_plain);
                 assert!(
-                    status != 403 || grant.is_some(),
+                    status != 403 || scope.is_some(),
                     "there is no token to forbid it"
                 );
             }
@@ -163,11 +163,11 @@ impl Audience {
         }
     }
 
-    /// All that the subscriber has got since it was asked last.
-    fn hear(&self) -> Vec<Frame> {
+    /// All frames that the subscriber has received since the last call.
+    fn received(&self) -> Vec<Frame> {
         let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
         loop {
-            match (&self.ear).read(&mut part) {
+            match (&self.peer).read(&mut part) {
                 Ok(size) => bytes.extend_from_slice(&part[..size]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("a socket of ours: {error}"),
@@ -200,8 +200,8 @@ fn is_list_of_messages(body: &[u8]) -> bool {
     messages(body).is_some_and(|messages| !messages.iter().any(|one| one.contains_key("token")))
 }
 
-fn check_deliveries(grant: &[u8], body: &[u8], answer: &str, heard: &[Frame]) {
-    let claims: HashMap<String, &RawValue> = serde_json::from_slice(grant).expect("signed claims");
+fn check_deliveries(scope: &[u8], body: &[u8], answer: &str, received: &[Frame]) {
+    let claims: HashMap<String, &RawValue> = serde_json::from_slice(scope).expect("signed claims");
     let patterns: Vec<String> =
         serde_json::from_str(claims["broadcast"].get()).expect("there is no 200 without it");
     let messages = messages(body).expect("a list");
@@ -212,7 +212,7 @@ fn check_deliveries(grant: &[u8], body: &[u8], answer: &str, heard: &[Frame]) {
         let is_allowed = patterns
             .iter()
             .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => channel.starts_with(beginning),
+                Some(prefix) => channel.starts_with(prefix),
                 None => channel == *pattern,
             });
         assert!(is_allowed, "{patterns:?} do not allow {channel:?}");
@@ -222,7 +222,7 @@ fn check_deliveries(grant: &[u8], body: &[u8], answer: &str, heard: &[Frame]) {
             expected.push(Frame::Text(text.to_owned()));
         }
     }
-    assert_eq!(heard, expected.as_slice());
+    assert_eq!(received, expected.as_slice());
     let deliveries = expected.len();
     assert_eq!(
         answer,
@@ -230,7 +230,7 @@ fn check_deliveries(grant: &[u8], body: &[u8], answer: &str, heard: &[Frame]) {
     );
 }
 
-fn check_delivery(claims: &[u8], answer: &str, heard: &[Frame]) {
+fn check_delivery(claims: &[u8], answer: &str, received: &[Frame]) {
     let claims = std::str::from_utf8(claims).unwrap_or_default();
     let Some(claims) = Object::read(claims) else {
         return; // beside the message, bytes may be what this reader does not take
@@ -243,7 +243,7 @@ fn check_delivery(claims: &[u8], answer: &str, heard: &[Frame]) {
         "{message:?} is no object"
     );
     let expected = is_for_us.then(|| Frame::Text(message.to_owned()));
-    assert_eq!(heard, expected.as_slice());
+    assert_eq!(received, expected.as_slice());
     let deliveries = u8::from(is_for_us);
     assert_eq!(
         answer,
@@ -251,7 +251,7 @@ fn check_delivery(claims: &[u8], answer: &str, heard: &[Frame]) {
     );
 }
 
-/// Whether claims are such that they have to be taken.
+/// Whether claims have to be accepted.
 fn is_good(claims: Option<&[u8]>) -> bool {
     let Some(text) = claims.and_then(|claims| std::str::from_utf8(claims).ok()) else {
         return false;

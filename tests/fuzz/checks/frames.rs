@@ -1,4 +1,4 @@
-//! Frames from the server, read as strictly as RFC 6455 §5 has them; and frames of a client.
+//! Parses frames from the server as strictly as RFC 6455 §5 requires, and builds frames of a client.
 
 /// One frame from the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -6,18 +6,18 @@ pub enum Frame {
     Text(String),
     Ping,
     Pong(Vec<u8>),
-    /// With its code, if it has one.
+    /// With the code, if there is one.
     Close(Option<u16>),
 }
 
-/// Reads what a server sent, all of it. Panics over anything that it may not send.
+/// Parses all that a server sent. Panics if it is incomplete or invalid.
 pub fn read_all(bytes: &[u8]) -> Vec<Frame> {
     let (frames, rest) = split(bytes);
-    assert!(rest.is_empty(), "the last frame is not whole: {rest:?}");
+    assert!(rest.is_empty(), "the last frame is incomplete: {rest:?}");
     frames
 }
 
-/// Reads the frames that are there whole. Panics over anything that a server may not send.
+/// Parses the whole frames of what a server sent. Panics if one is invalid.
 pub fn read_whole(bytes: &[u8]) -> Vec<Frame> {
     split(bytes).0
 }
@@ -29,14 +29,14 @@ fn split(mut bytes: &[u8]) -> (Vec<Frame>, &[u8]) {
         let is_last = matches!(frame, Frame::Close(_));
         assert!(
             !is_last || bytes.is_empty(),
-            "bytes behind the close frame: {bytes:?}"
+            "bytes after the close frame: {bytes:?}"
         );
         frames.push(frame);
     }
     (frames, bytes)
 }
 
-/// Reads the first frame and its size, if it is there whole.
+/// The first frame and its size, if it is complete.
 fn read(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     assert_eq!(first & 0x70, 0, "a reserved bit is set: {first:#x}");
@@ -50,7 +50,7 @@ fn read(bytes: &[u8]) -> Option<(Frame, usize)> {
         126 => {
             let (length, rest) = rest.split_first_chunk()?;
             let length = u64::from(u16::from_be_bytes(*length));
-            assert!(length > 125, "a length of {length} in two bytes");
+            assert!(length > 125, "a length of {length} in 16 bits");
             (length, rest)
         }
         127 => {
@@ -58,7 +58,7 @@ fn read(bytes: &[u8]) -> Option<(Frame, usize)> {
             let length = u64::from_be_bytes(*length);
             assert!(
                 length > 0xffff && length < 1 << 63,
-                "a length of {length} in eight bytes"
+                "a length of {length} in 64 bits"
             );
             (length, rest)
         }
@@ -66,10 +66,10 @@ fn read(bytes: &[u8]) -> Option<(Frame, usize)> {
     };
     let payload = rest.get(..usize::try_from(length).ok()?)?;
     let size = bytes.len() - rest.len() + payload.len();
-    Some((meaning(first & 0x0f, payload), size))
+    Some((frame(first & 0x0f, payload), size))
 }
 
-fn meaning(opcode: u8, payload: &[u8]) -> Frame {
+fn frame(opcode: u8, payload: &[u8]) -> Frame {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text that is not UTF-8");
     assert!(
         opcode < 8 || payload.len() <= 125,
@@ -91,14 +91,14 @@ fn meaning(opcode: u8, payload: &[u8]) -> Frame {
     }
 }
 
-/// RFC 6455 §7.4 and the registry of the IANA.
+/// Whether a close frame may have this code (RFC 6455 §7.4 and the IANA registry).
 fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// A client's frame: masked, with `first` for its first byte, whatever that means.
+/// A masked frame of a client, with any first byte.
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    // A mask of zeros changes nothing, and is as good as any other: long payloads take a copy.
+    // A zero mask is valid and leaves the payload unchanged: long payloads are only copied.
     let mask = match payload.len() {
         ..1024 => [0x37, 0xfa, 0x21, 0x3d],
         _ => [0; 4],

@@ -1,28 +1,28 @@
-//! Requests out of bytes: however the bytes are split over reads, the same requests come out
-//! or the same refusal, and no more memory is taken than the limits say.
+//! Request decoding: the requests, or the error, are the same however the bytes are split into
+//! reads, and memory stays within the limits.
 //!
-//! An input is what a client sends, byte for byte.
+//! An input is the bytes that a client sends.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use bifrost::http::{Decoder, HttpError, Progress, Request};
+use bifrost::protocol::limits::MAX_HEAD;
 
 use super::memory;
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 2 * 1024;
-/// Longest head, in bytes (`src/http/head.rs`).
-const MAX_HEAD: usize = 16 * 1024;
-/// What the server reads at once, in bytes (`src/socket.rs`).
+/// What the server reads at once, in bytes (`src/net/socket.rs`).
 const READ_SIZE: usize = 4 * 1024;
-/// What a decoder may take: the head as it came and as it is kept, the body, and each of the
-/// buffers twice, because it grows by doubling. Less than 8 KiB are for a hundred headers.
+/// What a decoder may allocate, in bytes: the head as received and as parsed, the body, and each
+/// buffer twice, because buffers grow by doubling. A hundred headers take less than 8 KiB.
 const MAX_MEMORY: usize = 2 * (MAX_HEAD + READ_SIZE) + MAX_HEAD + 2 * MAX_BODY + 8 * 1024;
-/// Heads are looked through from the start with every read, so long ones don't come bytewise.
+/// The longest input that is also split into single bytes, in bytes: every read scans the head from
+/// its start, so longer ones would take too long.
 const MAX_BYTEWISE: usize = 512;
 
-/// The headers that mean something to the server.
+/// The headers that the server reads.
 const HEADERS: [&str; 10] = [
     "Connection",
     "Content-Length",
@@ -36,12 +36,12 @@ const HEADERS: [&str; 10] = [
     "Upgrade",
 ];
 
-/// What came of it all.
+/// The result of decoding an input.
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    /// One number for each request, with everything in it.
+    /// A hash of each request.
     requests: Vec<u64>,
-    refusal: Option<HttpError>,
+    error: Option<HttpError>,
     left: Vec<u8>,
     is_inside_a_request: bool,
 }
@@ -54,63 +54,65 @@ pub fn check(data: &[u8]) {
         _ => &[READ_SIZE, 509],
     };
     for &size in sizes {
-        // What is kept of the outcome is small against the limit, but the rest may not be.
+        // The memory of the outcome itself does not count.
         let (again, memory) = memory::peak(|| decode(data.chunks(size)));
         let ours = again.requests.capacity() * size_of::<u64>() + data.len();
         assert!(
             memory <= MAX_MEMORY + ours,
-            "{memory} bytes taken, split by {size}"
+            "{memory} bytes allocated, split by {size}"
         );
         assert_eq!(again, outcome, "split by {size}");
     }
-    assert_eq!(decode(Odd::new(data)), outcome, "split oddly");
+    assert_eq!(decode(Pieces::new(data)), outcome, "split at random");
 }
 
 fn decode<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let mut decoder = Decoder::new(MAX_BODY);
     let (mut requests, mut left) = (Vec::new(), Vec::new());
-    let mut was_asked = false;
-    let refusal = 'reading: {
+    let mut is_continued = false;
+    let error = 'reading: {
         for part in parts {
             left.extend_from_slice(part);
             loop {
                 match decoder.advance(&mut left) {
                     Ok(Progress::Whole(request)) => {
-                        requests.push(digest(&request));
-                        was_asked = false;
+                        requests.push(hash(&request));
+                        is_continued = false;
                     }
                     Ok(Progress::AwaitsContinue) => {
-                        assert!(!was_asked && left.is_empty(), "a 100 that nobody waits for");
-                        was_asked = true;
+                        assert!(
+                            !is_continued && left.is_empty(),
+                            "an unexpected 100 Continue"
+                        );
+                        is_continued = true;
                     }
                     Ok(Progress::Partial) => break,
-                    Err(refusal) => break 'reading Some(refusal),
+                    Err(error) => break 'reading Some(error),
                 }
             }
         }
         None
     };
-    if let Some(refusal) = &refusal {
-        assert!((400..=505).contains(&refusal.status), "{refusal:?}");
-        left.clear(); // what comes behind a refusal is not looked at
+    if let Some(error) = &error {
+        assert!(error.status.code() >= 400, "{error:?}");
+        left.clear(); // bytes after an error are ignored
     }
-    let is_inside_a_request = refusal.is_none() && decoder.is_inside_a_request();
+    let is_inside_a_request = error.is_none() && decoder.is_inside_a_request();
     Outcome {
         requests,
-        refusal,
+        error,
         left,
         is_inside_a_request,
     }
 }
 
-fn digest(request: &Request) -> u64 {
+fn hash(request: &Request) -> u64 {
     let Request { head, body } = request;
     assert!(body.len() <= MAX_BODY, "a body of {} bytes", body.len());
     assert!(!head.path.is_empty() && !head.path.contains(['?', ' ', '\r', '\n']));
     let mut hasher = DefaultHasher::new();
-    head.method.to_string().hash(&mut hasher);
-    (head.version.0, head.version.1, head.wants_more()).hash(&mut hasher);
-    (&head.path, body).hash(&mut hasher);
+    format!("{:?} {:?}", head.method, head.version).hash(&mut hasher);
+    (head.wants_more(), &head.path, &head.query, body).hash(&mut hasher);
     for name in HEADERS {
         for value in head.values(name) {
             assert!(!value.contains(['\r', '\n', '\0']), "{name}: {value:?}");
@@ -120,26 +122,26 @@ fn digest(request: &Request) -> u64 {
     hasher.finish()
 }
 
-/// Splits where the bytes themselves say, so that every cut is tried by some input.
-struct Odd<'a> {
+/// Splits at places that depend on the bytes, so that inputs try all kinds of splits.
+struct Pieces<'a> {
     rest: &'a [u8],
     random: u64,
 }
 
-impl<'a> Odd<'a> {
-    fn new(data: &'a [u8]) -> Odd<'a> {
+impl<'a> Pieces<'a> {
+    fn new(data: &'a [u8]) -> Pieces<'a> {
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
         let random = hasher.finish() | 1;
-        Odd { rest: data, random }
+        Pieces { rest: data, random }
     }
 }
 
-impl<'a> Iterator for Odd<'a> {
+impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        // Marsaglia's xorshift: short pieces, and now and then a long one.
+        // Marsaglia's xorshift; a third of the pieces may be long.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;

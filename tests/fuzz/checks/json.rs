@@ -1,5 +1,5 @@
-//! JSON objects read in another way than the server does: every entry as it is written,
-//! in order, and twice if it is there twice.
+//! JSON objects parsed in another way than the server does: all entries as written, in order,
+//! including duplicate keys.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use serde_json::value::RawValue;
 /// The entries of one object.
 pub struct Object<'a>(Vec<(String, &'a str)>);
 
-/// How often an object has a key.
+/// How often an object contains a key.
 pub enum Entry<'a> {
     /// Not at all, or with `null`.
     Absent,
-    /// Once, with this text for a value.
+    /// Once, with this value as text.
     Once(&'a str),
-    /// Several times, which is not taken.
+    /// Several times, which the server rejects.
     Repeated,
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object, if the text is one.
+    /// Parses an object, if the text is one.
     pub fn read(text: &'a str) -> Option<Object<'a>> {
         serde_json::from_str(text).ok()
     }
@@ -36,7 +36,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whether a key is there, with whatever value.
+    /// Whether a key is there, with any value.
     pub fn has(&self, key: &str) -> bool {
         self.0.iter().any(|(name, _)| name == key)
     }
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// How deep a text that is JSON is nested, by the parser's own count where that goes so far.
+/// Whether a JSON text is nested deeper than the server allows.
 pub fn is_too_deep(text: &str) -> bool {
     let (mut depth, mut deepest, mut is_string, mut is_escaped) = (0, 0, false, false);
     for c in text.chars() {
@@ -97,5 +97,5 @@ pub fn is_too_deep(text: &str) -> bool {
         }
         deepest = deepest.max(depth);
     }
-    deepest > bifrost::protocol::json::MAX_DEPTH as i64
+    deepest > bifrost::protocol::limits::MAX_JSON_DEPTH as i64
 }

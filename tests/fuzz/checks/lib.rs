@@ -1,7 +1,7 @@
-//! What has to hold for every input, one module per fuzz target.
+//! The checks that every input must pass, one module per fuzz target.
 //!
-//! The targets call these functions with inputs that libFuzzer makes up; `../replay.rs` calls
-//! them with the seeds in every `cargo test`. A check panics when something does not hold.
+//! The targets call these functions with inputs that libFuzzer generates; `../replay.rs` calls
+//! them with the seeds in every `cargo test`. A check panics when it fails.
 
 pub mod broadcast;
 pub mod http;

@@ -1,13 +1,13 @@
-//! How much memory something takes, told by the allocator.
+//! Measures memory with a counting allocator.
 
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static METER: PeakAlloc = PeakAlloc;
 
-/// Runs `act`; tells by how many bytes the whole process grew meanwhile, at most.
+/// Runs `act`; gives the peak of what the process allocated meanwhile, in bytes.
 ///
-/// Only to be trusted while nothing else runs in the process.
+/// Only meaningful while nothing else runs in the process.
 pub fn peak<T>(act: impl FnOnce() -> T) -> (T, usize) {
     METER.reset_peak_usage();
     let before = METER.current_usage();

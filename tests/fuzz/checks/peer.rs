@@ -1,4 +1,4 @@
-//! A server's house without a listener, and clients on socket pairs.
+//! A server without a listener, and clients on socket pairs.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{self, IpAddr, Ipv4Addr};
@@ -8,45 +8,37 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bifrost::api::RootPage;
-use bifrost::api::subscribe::Visitor;
-use bifrost::config::{Config, Given, Networks, Variables};
-use bifrost::net::connections::Connections;
-use bifrost::net::connections::ip_limit::PerIpLimit;
-use bifrost::net::shutdown::Shutdown;
-use bifrost::net::socket::{Socket, Wait, wait};
+use bifrost::config::{Config, Given, Variables};
+use bifrost::net::acceptor::Serve;
+use bifrost::net::connections::{Connections, IpPermit};
+use bifrost::net::poll::{Wait, wait};
 use bifrost::net::worker_pool::WorkerPool;
-use bifrost::server::state::State;
+use bifrost::net::{Connection, Shutdown, Socket};
+use bifrost::server::State;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{SendFlags, send};
 
 use super::application::SECRET;
 
-/// What may wait for one subscriber, in bytes.
+/// Most bytes that wait for one subscriber.
 pub const QUEUE: usize = 16 * 1024;
 /// A server that is silent for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What the kernel holds for a peer that does not read, in bytes: little, so that it is soon full.
+/// What the kernel holds for a peer that does not read, in bytes: little, so that it is full soon.
 const SEND_BUFFER: usize = 2 * 1024;
-/// What it holds of it in fact, in bytes, at most: it makes room for at least two pieces.
+/// What the kernel holds of it in fact, in bytes, at most: it makes room for at least two pieces.
 pub const KERNEL_HOLDS: usize = 8 * 1024;
-/// What it holds of a request that nobody reads yet, in bytes: the largest of them, with room.
+/// What the kernel holds of a request that is not read yet, in bytes: the largest, with room.
 const REQUEST_BUFFER: usize = 128 * 1024;
 /// Sent or read at once, in bytes.
 const PIECE: usize = 4 * 1024;
-/// Of the threads that receive; a sanitizer needs more of it than the server.
+/// Stack of the worker threads, in bytes; a sanitizer needs more than the server.
 const STACK_SIZE: usize = 4 * 1024 * 1024;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(config);
 /// The threads are kept from one input to the next, as in the server.
-static RECEPTION: LazyLock<WorkerPool<Call>> =
-    LazyLock::new(|| WorkerPool::new(STACK_SIZE, |call: Call| call.house.receive(call.visitor)));
-
-/// Somebody, and the house that they come to.
-struct Call {
-    house: Arc<State>,
-    visitor: Visitor,
-}
+static POOL: LazyLock<WorkerPool> = LazyLock::new(|| WorkerPool::new(STACK_SIZE));
 
 /// No time limit passes, so that all that happens follows from the input.
 fn config() -> Config {
@@ -70,43 +62,42 @@ fn config() -> Config {
 
 /// A server that is reached through socket pairs.
 pub struct Server {
-    house: Arc<State>,
+    state: Arc<State>,
     connections: Connections,
-    pub stop: Shutdown,
+    pub shutdown: Shutdown,
 }
 
 impl Server {
     pub fn new() -> Server {
-        let stop = Shutdown::new().expect("a descriptor");
+        let shutdown = Shutdown::new().expect("a descriptor");
         let connections = Connections::new(1_000_000);
-        let house = State::new(&CONFIG, RootPage::Welcome, connections.clone(), &stop);
-        let house = house.expect("a thread");
+        let state = State::new(&CONFIG, RootPage::Welcome, connections.clone(), &shutdown);
+        let state = state.expect("a thread");
         Server {
-            house: Arc::new(house),
+            state: Arc::new(state),
             connections,
-            stop,
+            shutdown,
         }
     }
 
     /// A new connection, which a thread of the server serves.
     pub fn connect(&self) -> Peer {
-        let (ours, visitor) = self.visit();
+        let (ours, connection) = self.open();
         ours.set_nonblocking(true).expect("a socket of ours");
-        let house = self.house.clone();
-        RECEPTION
-            .execute(Call { house, visitor })
+        let state = self.state.clone();
+        POOL.execute(move || state.serve(connection))
             .expect("a thread");
         Peer {
             stream: ours,
-            heard: Vec::new(),
+            received: Vec::new(),
             has_ended: false,
         }
     }
 
-    /// Asks for one thing over a connection of its own; gives status and body. The answer comes
-    /// from this thread: waking another one takes longer than all the rest.
+    /// Sends one request over a connection of its own; returns status and body. This thread serves
+    /// it: waking another one takes longer than all the rest.
     pub fn ask(&self, request: &str, body: &str) -> (u16, String) {
-        let (mut ours, visitor) = self.visit();
+        let (mut ours, connection) = self.open();
         let length = body.len();
         let all =
             format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -114,7 +105,7 @@ impl Server {
         ours.write_all(all.as_bytes()).expect("room for a request");
         ours.shutdown(net::Shutdown::Write)
             .expect("a socket of ours");
-        self.house.receive(visitor);
+        self.state.serve(connection);
         ours.read_to_string(&mut answer)
             .expect("we answer with text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -122,22 +113,22 @@ impl Server {
         (status.expect("a status"), body.to_owned())
     }
 
-    fn visit(&self) -> (UnixStream, Visitor) {
+    fn open(&self) -> (UnixStream, Connection) {
         let (ours, theirs) = UnixStream::pair().expect("descriptors for two sockets");
         set_socket_send_buffer_size(&ours, REQUEST_BUFFER).expect("a socket of ours");
         set_socket_send_buffer_size(&theirs, SEND_BUFFER).expect("a socket of ours");
         let socket = Socket::new(OwnedFd::from(theirs).into());
         let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let visitor = Visitor {
-            slot: self.connections.admit(socket.clone()),
+        let connection = Connection {
+            permit: self.connections.register(socket.clone()),
             socket,
             peer,
-            stay: PerIpLimit::new(None, Networks::default()).enter(peer),
+            ip_permit: IpPermit::uncounted(),
         };
-        (ours, visitor)
+        (ours, connection)
     }
 
-    /// Waits until everybody has left.
+    /// Waits until all connections have ended.
     pub fn drain(&self) {
         let is_empty = self.connections.wait_for_end(Instant::now() + PATIENCE);
         assert!(is_empty, "the server does not let go of a connection");
@@ -147,7 +138,7 @@ impl Server {
 /// The heartbeat ends with its server.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.trigger();
+        self.shutdown.trigger();
     }
 }
 
@@ -155,7 +146,7 @@ impl Drop for Server {
 pub struct Peer {
     stream: UnixStream,
     /// All that the server has sent.
-    pub heard: Vec<u8>,
+    pub received: Vec<u8>,
     /// Whether the server has ended its side.
     pub has_ended: bool,
 }
@@ -172,42 +163,42 @@ impl Peer {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.wait(PollFlags::IN | PollFlags::OUT);
-                    self.listen();
+                    self.read();
                 }
                 Err(_) => return, // the server has ended the connection
             }
         }
     }
 
-    /// Takes what has come.
-    pub fn listen(&mut self) {
+    /// Reads what has arrived.
+    pub fn read(&mut self) {
         let mut part = [0; PIECE];
         while !self.has_ended {
             match self.stream.read(&mut part) {
                 Ok(0) => self.has_ended = true,
-                Ok(size) => self.heard.extend_from_slice(&part[..size]),
+                Ok(size) => self.received.extend_from_slice(&part[..size]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // What the server had not read when it left tells like a reset.
+                // Bytes that the server had not read when it closed make the kernel send a reset.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => self.has_ended = true,
                 Err(error) => panic!("a socket of ours: {error}"),
             }
         }
     }
 
-    /// Listens until what has been heard will do, or the server has ended.
-    pub fn listen_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
-        self.listen();
-        while !self.has_ended && !is_enough(&self.heard) {
+    /// Reads until enough was received, or the server has ended.
+    pub fn read_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
+        self.read();
+        while !self.has_ended && !is_enough(&self.received) {
             self.wait(PollFlags::IN);
-            self.listen();
+            self.read();
         }
     }
 
-    /// Ends the sending side, and listens to the end.
+    /// Ends the sending side, and reads to the end.
     pub fn finish(mut self) -> Vec<u8> {
         let _ = self.stream.shutdown(net::Shutdown::Write); // the server has ended already
-        self.listen_until(|_| false);
-        self.heard
+        self.read_until(|_| false);
+        self.received
     }
 
     fn wait(&self, interest: PollFlags) {

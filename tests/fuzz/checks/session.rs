@@ -1,8 +1,8 @@
-//! Sessions: whatever a client sends, the server speaks WebSocket, keeps what it takes within
-//! bounds, delivers what it says that it delivers, and lets go of everything in the end.
+//! Sessions: whatever a client sends, the server speaks WebSocket, keeps its memory within bounds,
+//! delivers what it says that it delivers, and frees everything in the end.
 //!
-//! What an input means is told in `steps`. The connection is a socket pair instead of TCP, and
-//! no time limit passes; all else is the server's own, from the handshake to the last frame.
+//! `steps` says what an input means. The connection is a socket pair instead of TCP, and no time
+//! limit passes; everything else is the server's own, from the handshake to the last frame.
 
 use serde_json::Value;
 
@@ -15,32 +15,32 @@ use super::steps::{self, Script, Step};
 
 const HANDSHAKE: &str = "GET /subscribe HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-/// What is shown when a script begins with a good token, and what it gives.
+/// The claims of a script that begins with a valid token, and their channels.
 const FIRST_CLAIMS: &str = r#"{"channels":["a","b"]}"#;
 const FIRST_CHANNELS: [&str; 2] = ["a", "b"];
-/// The channel that is broadcast to.
+/// The channel of every broadcast.
 const CHANNEL: &str = "a";
-/// Longest answer to a handshake, in bytes.
+/// Longest response to a handshake, in bytes.
 const MAX_HEAD: usize = 512;
 /// The close code of a client that is done.
-const GOODBYE: u16 = 1000;
+const NORMAL: u16 = 1000;
 /// The close code of a client that has not read fast enough.
 const TOO_SLOW: u16 = 1013;
-/// A ping whose pong tells that everything before it has been read and answered.
+/// A ping whose pong says that everything before it was read and answered.
 const PROBE: &[u8] = b"is that all?";
-/// What a session may take: a message that grows by doubling, with its frame, the token in it
-/// as text, claims and names; and what may wait.
+/// The memory that a session may take, in bytes: a message that grows by doubling, with its frame,
+/// the token in it as text, claims and names; and what may wait.
 const MAX_MEMORY: usize = 512 * 1024 + 2 * QUEUE;
 
 /// What happened in one session.
 struct Report {
     /// What the server sent behind its handshake.
-    heard: Vec<u8>,
-    /// How many messages it says it has delivered.
+    received: Vec<u8>,
+    /// The messages that it says it has delivered.
     deliveries: usize,
-    /// What was broadcast to it, in bytes.
+    /// The bytes of the messages that it delivered.
     taken: usize,
-    /// The channels in the tokens that were shown; nothing if nobody can say.
+    /// The channels in the tokens that were shown; none if they can't be told.
     shown: Option<Vec<String>>,
 }
 
@@ -53,18 +53,18 @@ pub fn check(data: &[u8]) {
         server.drain();
         report
     });
-    // What was heard, with what was made of it to look for the end, and the largest step.
+    // What was received, the copies that look for its end, and the largest step.
     let step = script.steps.iter().map(taken_by).max().unwrap_or(0);
-    let ours = 6 * report.heard.capacity() + step;
+    let ours = 6 * report.received.capacity() + step;
     assert!(
         memory <= MAX_MEMORY + ours,
         "{memory} bytes taken, {ours} of them ours"
     );
-    check_what_was_heard(&script, &report);
-    check_that_nobody_is_left(&server);
+    check_received(&script, &report);
+    check_nothing_is_left(&server);
 }
 
-/// What a step takes while it is done, at most; what it sends is there already.
+/// The memory that a step takes at most, beside the bytes that it sends.
 fn taken_by(step: &Step<'_>) -> usize {
     match step {
         // As a token, in an event, in a frame.
@@ -83,7 +83,7 @@ struct Session<'a> {
     broadcasts: usize,
     /// The largest message that was broadcast to it, in bytes.
     largest: usize,
-    /// What was heard up to the answer of the last probe, in bytes.
+    /// The bytes received up to the answer of the last probe.
     answered: usize,
 }
 
@@ -93,7 +93,7 @@ impl Session<'_> {
             server,
             peer: server.connect(),
             report: Report {
-                heard: Vec::new(),
+                received: Vec::new(),
                 deliveries: 0,
                 taken: 0,
                 shown: Some(Vec::new()),
@@ -104,14 +104,14 @@ impl Session<'_> {
         };
         session.begin(script);
         for step in &script.steps {
-            // Else nobody could say whether the server has come so far.
+            // Otherwise it would not be known how far the server has come.
             let is_from_elsewhere = matches!(step, Step::Broadcast(_) | Step::Shutdown);
             if is_from_elsewhere && script.is_framed() && !script.is_slow {
                 session.probe();
             }
             session.take(step);
             if !script.is_slow {
-                session.peer.listen();
+                session.peer.read();
             }
         }
         session.end(script)
@@ -127,13 +127,13 @@ impl Session<'_> {
         let has_begun = |heard: &[u8]| {
             find_end(heard).is_some_and(|end| frames::read_whole(&heard[end..]).len() >= frames)
         };
-        // Waiting costs more than all the rest, so only those wait who have to.
+        // Waiting costs more than all the rest, so a script waits only if it has to.
         let stops = script
             .steps
             .iter()
             .any(|step| matches!(step, Step::Shutdown));
         if stops || script.is_slow {
-            self.peer.listen_until(has_begun);
+            self.peer.read_until(has_begun);
         }
     }
 
@@ -142,7 +142,7 @@ impl Session<'_> {
             Step::Send(bytes, _) => self.peer.say(bytes),
             Step::Show(claims) => self.show(claims),
             Step::Broadcast(text) => self.broadcast(text),
-            Step::Shutdown => self.server.stop.trigger(),
+            Step::Shutdown => self.server.shutdown.trigger(),
         }
     }
 
@@ -158,7 +158,7 @@ impl Session<'_> {
         self.peer.say(&steps::show(claims));
     }
 
-    /// Broadcasts a message that has a number, over a connection of the application's.
+    /// Broadcasts a numbered message, over a connection of the application.
     fn broadcast(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
         let message = serde_json::json!({ "number": self.broadcasts, "text": text });
@@ -174,11 +174,11 @@ impl Session<'_> {
         self.check_what_waits(deliveries * message.to_string().len());
     }
 
-    /// Of what was taken, only so much waits; the first message is taken whatever its size.
+    /// Only so much waits of what was delivered; the first message is accepted whatever its size.
     fn check_what_waits(&mut self, taken: usize) {
         self.report.taken += taken;
         self.largest = self.largest.max(taken);
-        let waits = self.report.taken.saturating_sub(self.peer.heard.len());
+        let waits = self.report.taken.saturating_sub(self.peer.received.len());
         let limit = QUEUE + KERNEL_HOLDS + self.largest;
         assert!(waits <= limit, "{waits} bytes wait for a subscriber");
     }
@@ -187,29 +187,30 @@ impl Session<'_> {
     fn probe(&mut self) {
         self.peer.say(&masked(0x89, PROBE));
         let answered = self.answered;
-        self.peer.listen_until(|heard| is_all(heard, answered));
-        let heard = &self.peer.heard;
+        self.peer.read_until(|heard| is_all(heard, answered));
+        let heard = &self.peer.received;
         assert!(
             is_all(heard, answered),
             "no answer: {}",
             heard.escape_ascii()
         );
-        if self.peer.heard.ends_with(PROBE) {
-            self.answered = self.peer.heard.len();
+        if self.peer.received.ends_with(PROBE) {
+            self.answered = self.peer.received.len();
         }
     }
 
-    /// Closes, where the server can know it, and listens to the end.
+    /// Sends a close frame, where the server can parse one, and reads to the end.
     fn end(mut self, script: &Script<'_>) -> Report {
         if script.is_framed() {
-            self.peer.say(&masked(0x88, &GOODBYE.to_be_bytes()));
+            self.peer.say(&masked(0x88, &NORMAL.to_be_bytes()));
         }
-        self.report.heard = behind_the_handshake(&self.peer.finish()).to_vec();
+        self.report.received = behind_the_handshake(&self.peer.finish()).to_vec();
         self.report
     }
 }
 
-/// Whether a probe or a close frame is there; `answered` bytes have been looked at before.
+/// Whether the answer of a probe or a close frame was received; `answered` bytes were looked at
+/// before.
 fn is_all(heard: &[u8], answered: usize) -> bool {
     let Some(begin) = find_end(heard) else {
         return false;
@@ -238,11 +239,12 @@ fn find_end(heard: &[u8]) -> Option<usize> {
     end.map(|end| end + 4)
 }
 
-fn check_what_was_heard(script: &Script<'_>, report: &Report) {
-    let frames = match script.is_framed() {
-        true => frames::read_all(&report.heard),
-        // It was the client who ended, perhaps while something was on its way.
-        false => frames::read_whole(&report.heard),
+fn check_received(script: &Script<'_>, report: &Report) {
+    let frames = if script.is_framed() {
+        frames::read_all(&report.received)
+    } else {
+        // The client ended the connection, perhaps while a frame was in flight.
+        frames::read_whole(&report.received)
     };
     let is_closed = matches!(frames.last(), Some(Frame::Close(_)));
     assert!(
@@ -267,14 +269,14 @@ fn check_what_was_heard(script: &Script<'_>, report: &Report) {
         "{numbers:?}, of {}",
         report.deliveries
     );
-    // Who was too slow may have said something at the same moment that is the end too.
+    // A client that was too slow may have caused another end at the same moment.
     let is_sure = code != Some(TOO_SLOW) && !(script.is_slow && report.taken > QUEUE);
     if script.is_framed() && is_sure {
         assert_eq!(numbers.len(), report.deliveries, "delivered, it was said");
     }
 }
 
-/// What a text says: the number of a broadcast, or nothing that counts.
+/// The number of a broadcast, if a text is one.
 fn read_text(script: &Script<'_>, report: &Report, text: &str) -> Option<u64> {
     let message: Value = serde_json::from_str(text).expect("text that is not JSON");
     match message["event"].as_str() {
@@ -302,7 +304,7 @@ fn data(message: &Value) -> Value {
     serde_json::from_str(text).expect("JSON in a string")
 }
 
-fn check_that_nobody_is_left(server: &Server) {
+fn check_nothing_is_left(server: &Server) {
     let (status, info) = server.ask("GET /info.json", "");
     assert_eq!(status, 200, "{info}");
     let info: Value = serde_json::from_str(&info).expect("JSON");

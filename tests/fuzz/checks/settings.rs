@@ -1,8 +1,9 @@
-//! Settings: nothing makes them panic, what comes out is within its limits, a value means what
-//! another reading makes of it, and a secret changes no message.
+//! Settings: no input makes the reader panic, every value is within its limits and is the one
+//! that a second, simpler reader finds, and no message depends on the bytes of a secret.
 //!
-//! An input is lines of `VARIABLE=value`. `Origin=` is no setting, but a page that asks whether
-//! it is allowed. A secret's file is not read, since a made-up name could be that of anything.
+//! An input is lines of `VARIABLE=value`. A line `Origin=` is not a setting, but the origin of a
+//! page to check against the allowed ones. The files of secrets are left out, since a made-up
+//! path could name any file.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -47,10 +48,9 @@ fn read(data: &[u8]) -> (Variables, Vec<&[u8]>) {
         if name == b"Origin" {
             origins.push(value);
         }
-        let known = SETTINGS.iter().map(|setting| setting.variable);
-        let mut known =
-            known.filter(|known| !known.starts_with("JWT_SECRET") || !known.ends_with("_FILE"));
-        if let Some(variable) = known.find(|known| known.as_bytes() == name) {
+        let mut known = SETTINGS.iter().filter(|setting| !setting.is_secret_file());
+        if let Some(setting) = known.find(|setting| setting.variable.as_bytes() == name) {
+            let variable = setting.variable;
             let (name, value) = (variable.to_owned(), OsString::from_vec(value.to_vec()));
             variables.insert(variable, Given { name, value });
         }
@@ -58,7 +58,7 @@ fn read(data: &[u8]) -> (Variables, Vec<&[u8]>) {
     (variables, origins)
 }
 
-/// With another secret of the same length, everything is told in the same words.
+/// With other secrets of the same length, the outcome reads the same.
 fn check_that_the_secret_stays_secret(
     variables: &Variables,
     outcome: &Result<Config, bifrost::config::ConfigError>,
@@ -134,7 +134,7 @@ fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A number with the first unit that the text ends with. The text has been accepted before.
+/// The number times the first unit that the text ends with. The server has accepted the text.
 fn amount(text: Option<&str>, units: &[(&str, u128)]) -> Option<u128> {
     let text = text?.trim();
     let of_unit = |&(unit, factor): &(&str, u128)| text.strip_suffix(unit).map(|n| (n, factor));
@@ -146,7 +146,7 @@ fn amount(text: Option<&str>, units: &[(&str, u128)]) -> Option<u128> {
     Some(number * factor)
 }
 
-/// Slow and plain: every way to place the stars is tried.
+/// Compares with a slow and simple matcher, which tries every way to place the stars.
 fn check_origin(allowed: &Origins, list: &str, origin: &str) {
     let lower = |text: &str| text.to_ascii_lowercase().chars().collect::<Vec<_>>();
     let origin_text = lower(origin);
@@ -155,13 +155,14 @@ fn check_origin(allowed: &Origins, list: &str, origin: &str) {
         .map(str::trim)
         .filter(|entry| !entry.is_empty());
     let expected = entries
-        .map(|entry| lower(without_what_goes_without_saying(entry)))
+        .map(|entry| lower(without_default_port(entry)))
         .any(|pattern| is_match(&pattern, &origin_text));
     assert_eq!(allowed.allow(origin), expected, "{origin:?} in {list:?}");
 }
 
-/// The entry has been accepted before: a slash behind the host can only be one at its end.
-fn without_what_goes_without_saying(entry: &str) -> &str {
+/// The entry without a slash at its end and without the default port. The server has accepted
+/// the entry, so that a third slash can only be at its end.
+fn without_default_port(entry: &str) -> &str {
     let slashes = entry.matches('/').count();
     let entry = match slashes {
         3 => entry.strip_suffix('/').expect("it has no path"),
@@ -176,7 +177,8 @@ fn without_what_goes_without_saying(entry: &str) -> &str {
     entry.strip_suffix(port).unwrap_or(entry)
 }
 
-/// Row by row: which beginnings of `text` the pattern so far can stand for.
+/// Whether a pattern matches: keeps, for each length, whether the pattern so far can stand for
+/// the first characters of `text`.
 fn is_match(pattern: &[char], text: &[char]) -> bool {
     let mut fits = vec![false; text.len() + 1];
     fits[0] = true;

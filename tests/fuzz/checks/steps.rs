@@ -1,20 +1,20 @@
-//! What a client does in a session, read from an input.
+//! What a client does in a session, parsed from an input.
 //!
-//! The first line says how it behaves, in letters: `a` for showing a good token first, `s` for
-//! not reading before it has sent everything, `r` for raw: the rest goes out as it is. Otherwise
-//! each further line is a step, a letter and what belongs to it:
+//! The first line has the options, as letters: `a` authenticates with a valid token first, `s`
+//! reads only after everything is sent, `r` sends the rest as raw bytes. Without `r` each further
+//! line is a step: a letter and its argument.
 //!
 //! ```text
 //! t{"event":"ping"}     a text message
-//! a{"channels":["a"]}   shows a token with these claims, signed well
-//! c127                  shows a token with so many channels, up to 200
-//! u"a.b.c"              shows something of its own making, which is any JSON
-//! bhello                has the application broadcast to the channel `a`
-//! Bhello                the same with up to 160 bytes of text, 64 times over
-//! f\x89hello            a frame: the first byte as it goes out, and the payload
-//! F\x81hello            the same with up to 160 bytes of payload, 512 times over
-//! w\x81                 bytes on the wire
-//! s                     the server is asked to stop
+//! a{"channels":["a"]}   authenticates with a signed token with these claims
+//! c127                  authenticates with a token for so many channels, up to 200
+//! u"a.b.c"              authenticates with any JSON instead of a token
+//! bhello                the application broadcasts to the channel `a`
+//! Bhello                the same with up to 160 bytes of text, repeated 64 times
+//! f\x89hello            a frame: its first byte, and the payload
+//! F\x81hello            the same with up to 160 bytes of payload, repeated 512 times
+//! w\x81                 raw bytes
+//! s                     the server shuts down
 //! ```
 
 use std::borrow::Cow;
@@ -22,37 +22,37 @@ use std::borrow::Cow;
 use super::application;
 use super::frames::masked;
 
-/// So often is a payload repeated, to get over the limit of 64 KiB with little input.
+/// How often a payload is repeated, so that a short input exceeds the limit of 64 KiB.
 const REPETITIONS: usize = 512;
-/// And so often a text that is broadcast: some of them are more than may wait.
+/// How often a broadcast text is repeated, so that a few exceed the limit of the send queue.
 const TEXT_REPETITIONS: usize = 64;
-/// So much of it, in bytes: more costs time and shows nothing new.
+/// The most bytes that are repeated: more takes time without testing more.
 const MAX_REPEATED: usize = 160;
-/// More steps cost time and show nothing new.
+/// The most steps: more take time without testing more.
 const MAX_STEPS: usize = 16;
 const TEXT: u8 = 0x81;
 
-/// A whole input.
+/// A parsed input.
 pub struct Script<'a> {
-    /// It shows a good token before all else.
+    /// Whether it authenticates first.
     pub is_authenticated: bool,
-    /// It does not read before it has sent everything.
+    /// Whether it reads only after everything is sent.
     pub is_slow: bool,
     pub steps: Vec<Step<'a>>,
 }
 
-/// One thing to do.
+/// A step of a script.
 pub enum Step<'a> {
-    /// Goes out as it is; whole frames, or nobody knows what.
+    /// Sends bytes, which may or may not be whole frames.
     Send(Vec<u8>, Framing),
-    /// Shows a token with these claims.
+    /// Authenticates with a token with these claims.
     Show(Cow<'a, [u8]>),
-    /// Something is broadcast.
+    /// The application broadcasts.
     Broadcast(Vec<u8>),
     Shutdown,
 }
 
-/// Whether bytes are whole frames, so that what follows them is understood.
+/// Whether bytes are whole frames, so that the server can parse what follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     Whole,
@@ -60,18 +60,18 @@ pub enum Framing {
 }
 
 impl<'a> Script<'a> {
-    /// Every input means something.
+    /// Parses an input; every input is valid.
     pub fn read(data: &'a [u8]) -> Script<'a> {
         let end = data.iter().position(|&byte| byte == b'\n');
         let (first, rest) = data.split_at(end.unwrap_or(data.len()));
         let rest = rest.get(1..).unwrap_or_default();
-        let steps = match first.contains(&b'r') {
-            true => vec![Step::Send(rest.to_vec(), Framing::Unknown)],
-            false => rest
-                .split(|&byte| byte == b'\n')
+        let steps = if first.contains(&b'r') {
+            vec![Step::Send(rest.to_vec(), Framing::Unknown)]
+        } else {
+            rest.split(|&byte| byte == b'\n')
                 .filter_map(Step::read)
                 .take(MAX_STEPS)
-                .collect(),
+                .collect()
         };
         Script {
             is_authenticated: first.contains(&b'a'),
@@ -80,7 +80,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Whether the server can make out each frame that it gets.
+    /// Whether the server can parse every frame.
     pub fn is_framed(&self) -> bool {
         let is_unknown = |step: &Step| matches!(step, Step::Send(_, Framing::Unknown));
         !self.steps.iter().any(is_unknown)
@@ -118,7 +118,7 @@ fn many_channels(digits: &[u8]) -> Option<Vec<u8>> {
     Some(serde_json::json!({ "channels": names }).to_string().into())
 }
 
-/// A frame that shows a token with these claims.
+/// A frame that authenticates with a token with these claims.
 pub fn show(claims: &[u8]) -> Vec<u8> {
     let token = application::sign(application::HEADER.as_bytes(), claims);
     masked(TEXT, &authenticate(format!("\"{token}\"").as_bytes()))

@@ -1,17 +1,17 @@
-//! Tokens: the server takes those that another reading of RFC 7515 and RFC 7519 takes,
-//! and no others.
+//! Token verification: the server accepts exactly those tokens that an independent implementation
+//! of RFC 7515 and RFC 7519 accepts.
 //!
-//! An input with a line end is a header and, behind it, claims, which get a good signature.
-//! One without is a whole token, which nobody who lacks the secret can make good.
+//! An input with a line end is a header and, after it, claims; both are signed. An input without
+//! one is a whole token, whose signature can't be valid without the secret.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::application;
 use super::json::{self, Object};
 
-/// Seconds since 1970 at which tokens are shown.
+/// Times of verification, in seconds since 1970.
 const TIMES: [f64; 4] = [0.0, 1_700_000_000.0, 1_700_000_000.5, 4_102_444_800.0];
-/// Claims that mean something, each at most once.
+/// Claims that the server reads, each of which may occur once.
 const CLAIMS: [&str; 5] = ["exp", "nbf", "channel", "message", "channels"];
 
 /// Checks one input.
@@ -35,11 +35,11 @@ fn check_text(token: &str) {
 
 fn check_signed(header: &[u8], claims: &[u8]) {
     let token = application::sign(header, claims);
-    let verdict = application::verifier().verify(&token);
+    let outcome = application::verifier().verify(&token);
     if let Ok(header) = std::str::from_utf8(header) {
-        assert_eq!(verdict.is_ok(), is_good_header(header), "{header:?}");
+        assert_eq!(outcome.is_ok(), is_valid_header(header), "{header:?}");
     }
-    let (Ok(verified), Ok(text)) = (verdict, std::str::from_utf8(claims)) else {
+    let (Ok(verified), Ok(text)) = (outcome, std::str::from_utf8(claims)) else {
         return;
     };
     for time in TIMES {
@@ -61,16 +61,16 @@ fn check_signed(header: &[u8], claims: &[u8]) {
     }
 }
 
-/// RFC 7515 §4.1.1, §4.1.11.
-fn is_good_header(header: &str) -> bool {
+/// Whether a header is valid (RFC 7515 §4.1.1, §4.1.11).
+fn is_valid_header(header: &str) -> bool {
     let Some(object) = Object::read(header) else {
         return false;
     };
-    let is_ours = object.string("alg").as_deref() == Some("HS512");
-    is_ours && !object.has("crit") && !json::is_too_deep(header)
+    let is_expected = object.string("alg").as_deref() == Some("HS512");
+    is_expected && !object.has("crit") && !json::is_too_deep(header)
 }
 
-/// RFC 7519 §4.1.4, §4.1.5.
+/// Whether claims are valid at this time (RFC 7519 §4.1.4, §4.1.5).
 pub fn are_good_claims(claims: &str, time: f64) -> bool {
     let Some(object) = Object::read(claims) else {
         return false;
@@ -78,9 +78,9 @@ pub fn are_good_claims(claims: &str, time: f64) -> bool {
     if json::is_too_deep(claims) || object.repeats_any(&CLAIMS) {
         return false;
     }
-    let is_so = |key, is_so: fn(f64, f64) -> bool| match object.value(key) {
-        Some(text) => serde_json::from_str(text).is_ok_and(|limit| is_so(limit, time)),
+    let holds = |key, is_within: fn(f64, f64) -> bool| match object.value(key) {
+        Some(text) => serde_json::from_str(text).is_ok_and(|limit| is_within(limit, time)),
         None => true,
     };
-    is_so("exp", |limit, time| limit >= time.floor()) && is_so("nbf", |limit, time| limit <= time)
+    holds("exp", |limit, time| limit >= time.floor()) && holds("nbf", |limit, time| limit <= time)
 }

@@ -1,4 +1,4 @@
-//! A plain HTTP client that sends any bytes and reads answers to the letter.
+//! A plain HTTP client that sends any bytes and reads responses strictly.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +12,11 @@ use super::DEADLINE;
 /// One TCP connection to the server.
 pub struct Http {
     stream: TcpStream,
-    /// Read, but not yet given to anyone.
+    /// Bytes that were received and not yet returned.
     rest: Vec<u8>,
 }
 
-/// What came of waiting for bytes.
+/// The outcome of waiting for bytes.
 #[derive(Debug, PartialEq, Eq)]
 enum Arrival {
     Bytes,
@@ -50,7 +50,7 @@ impl Http {
         self
     }
 
-    /// Sends until everything is gone or the server hangs up; true if everything went.
+    /// Sends everything, unless the server closes first; true if everything was sent.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
@@ -66,7 +66,7 @@ impl Http {
             .response()
     }
 
-    /// The next answer to anything but `HEAD`.
+    /// Reads the response to any method but `HEAD`.
     pub fn response(&mut self) -> Response {
         let mut response = self.head();
         let length = response
@@ -85,12 +85,12 @@ impl Http {
         response
     }
 
-    /// Like `response`, where the server may also hang up without a word.
+    /// Reads a response; `None` if the server closes the connection without one.
     pub fn try_response(&mut self) -> Option<Response> {
         self.has_more_within(DEADLINE).then(|| self.response())
     }
 
-    /// The next answer to a `HEAD`: there is never a body.
+    /// Reads the response to a `HEAD`, which has no body.
     pub fn head(&mut self) -> Response {
         let head = loop {
             if let Some(end) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -104,29 +104,29 @@ impl Http {
         Response::parse(std::str::from_utf8(&head).expect("heads are ASCII"))
     }
 
-    /// Asserts that the server closes the connection without saying anything more.
+    /// Asserts that the server closes the connection and sends nothing before.
     pub fn expect_closed(&mut self) {
         let rest = self.until_end();
         assert_eq!(String::from_utf8_lossy(&rest), "", "more than one answer");
     }
 
-    /// Asserts that for a while nothing comes and the connection stays open.
+    /// Asserts that nothing arrives for this long and the connection stays open.
     pub fn expect_silence(&mut self, duration: Duration) {
         assert_eq!(self.rest, b"");
         assert_eq!(self.wait(duration), Arrival::Nothing);
     }
 
-    /// True once the server has hung up; waits at most `patience`.
-    pub fn is_closed_within(&mut self, patience: Duration) -> bool {
-        self.wait(patience) == Arrival::End
+    /// True once the server has closed; waits at most `timeout`.
+    pub fn is_closed_within(&mut self, timeout: Duration) -> bool {
+        self.wait(timeout) == Arrival::End
     }
 
-    /// True if something is there to be read, or comes soon.
-    pub fn has_more_within(&mut self, patience: Duration) -> bool {
-        !self.rest.is_empty() || self.wait(patience) == Arrival::Bytes
+    /// True if there are bytes to read within `timeout`.
+    pub fn has_more_within(&mut self, timeout: Duration) -> bool {
+        !self.rest.is_empty() || self.wait(timeout) == Arrival::Bytes
     }
 
-    /// Exactly so many bytes.
+    /// Reads exactly `length` bytes.
     pub fn take(&mut self, length: usize) -> Vec<u8> {
         while self.rest.len() < length {
             let (have, arrival) = (self.rest.len(), self.wait(DEADLINE));
@@ -136,7 +136,7 @@ impl Http {
         std::mem::replace(&mut self.rest, rest)
     }
 
-    /// Everything until the server closes, in an orderly way or not.
+    /// Reads until the server closes or resets the connection.
     pub fn until_end(&mut self) -> Vec<u8> {
         loop {
             match self.wait(DEADLINE) {
@@ -147,7 +147,7 @@ impl Http {
         }
     }
 
-    /// Like `until_end`, keeping nothing.
+    /// Reads and discards until the server closes.
     pub fn drain(&mut self) {
         while self.wait(DEADLINE) == Arrival::Bytes {
             self.rest.clear();
@@ -176,9 +176,9 @@ impl Http {
         }
     }
 
-    fn wait(&mut self, patience: Duration) -> Arrival {
+    fn wait(&mut self, timeout: Duration) -> Arrival {
         self.stream
-            .set_read_timeout(Some(patience))
+            .set_read_timeout(Some(timeout))
             .expect("set a read timeout");
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -189,14 +189,14 @@ impl Http {
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => Arrival::Nothing,
-                ErrorKind::Interrupted => self.wait(patience),
+                ErrorKind::Interrupted => self.wait(timeout),
                 _ => Arrival::End,
             },
         }
     }
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Response {
     pub version: String,
@@ -226,7 +226,7 @@ impl Response {
         }
     }
 
-    /// A header that may be there once; name in lower case.
+    /// The value of a header, which may occur once; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(key, _)| key == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -234,7 +234,7 @@ impl Response {
         value
     }
 
-    /// True if a header that holds a list has this word in it.
+    /// True if a comma-separated header contains this word.
     pub fn lists(&self, name: &str, word: &str) -> bool {
         self.header(name).is_some_and(|list| {
             list.split(',')
@@ -250,7 +250,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// Asserts an error as every route tells it, and gives its sentence.
+    /// Asserts an error response of any route, and returns its message.
     #[track_caller]
     pub fn expect_error(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{} {self:?}", self.text());
@@ -272,7 +272,7 @@ impl Response {
         sentence.to_owned()
     }
 
-    /// Asserts a body to the byte, and that it is told as JSON.
+    /// Asserts the exact body and a JSON content type.
     #[track_caller]
     pub fn expect_json(&self, status: u16, body: &str) {
         assert_eq!((self.status, self.text()), (status, body));

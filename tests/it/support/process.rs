@@ -19,34 +19,34 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::DEADLINE;
 use super::token::SECRET;
 
-/// What is tested.
+/// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_bifrost");
 
-/// What a process is started with. Nothing of the test's own environment but `PATH` reaches it.
+/// How a process is started. It inherits only `PATH` of the test's environment.
 pub struct Launch {
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
     directory: Directory,
-    /// Programs that end in becoming the next one: each changes something about the process.
+    /// Programs that change something about the process and then exec the next one.
     wrapper: Vec<OsString>,
     binary: PathBuf,
-    /// Run by a shell in the binary's place, which it knows as `$BIFROST`.
+    /// A shell script that runs instead of the binary, which it finds as `$BIFROST`.
     script: Option<String>,
     input: Input,
     handed_over: Option<OwnedFd>,
 }
 
-/// What is on stdin.
+/// The process's stdin.
 enum Input {
     Nothing,
     /// These bytes, and then the end.
     Bytes(Vec<u8>),
-    /// What the test writes to the process's `stdin`, until that is dropped.
+    /// The test writes to `Process::stdin`, and drops it to end the stream.
     Open,
 }
 
 impl Launch {
-    /// A server on a free port of the loopback, with a secret.
+    /// A server on a free loopback port, with a secret.
     pub fn serve() -> Self {
         Self::bare()
             .env("HOST", "127.0.0.1")
@@ -54,10 +54,10 @@ impl Launch {
             .env("JWT_SECRET", SECRET)
     }
 
-    /// Nothing set at all.
+    /// No settings at all.
     pub fn bare() -> Self {
         let mut environment = BTreeMap::new();
-        // LLVM_PROFILE_FILE: coverage runs want to see what the server did.
+        // LLVM_PROFILE_FILE: coverage runs measure the server too.
         for name in ["PATH", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 environment.insert(name.into(), value);
@@ -90,7 +90,7 @@ impl Launch {
         self
     }
 
-    /// Puts a file beside the process, which runs in a directory of its own.
+    /// Writes a file into the directory that the process runs in.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.directory.path.join(name), content).expect("write into the fresh directory");
         self
@@ -100,13 +100,13 @@ impl Launch {
         self.file(".env", content)
     }
 
-    /// Lets a program start it, which must become it: `ip netns exec NAME`, for example.
+    /// Starts it through a program that execs it, such as `ip netns exec NAME`.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
 
-    /// A pipeline, where the binary is `$BIFROST`.
+    /// Runs a shell script, in which the binary is `$BIFROST`.
     pub fn script(mut self, script: &str) -> Self {
         self.script = Some(script.into());
         self.env("BIFROST", env!("CARGO_BIN_EXE_bifrost"))
@@ -117,14 +117,13 @@ impl Launch {
         self
     }
 
-    /// Stdin stays open; the test writes to the process's `stdin`.
+    /// Keeps stdin open for the test to write to.
     pub fn open_input(mut self) -> Self {
         self.input = Input::Open;
         self
     }
 
-    /// Hands a socket over as systemd does: descriptor 3, and the number of the process in
-    /// `LISTEN_PID`.
+    /// Passes a socket as systemd does: as descriptor 3, with the process id in `LISTEN_PID`.
     pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.handed_over = Some(socket.into());
         let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\"";
@@ -132,7 +131,7 @@ impl Launch {
             .under(&["/bin/sh", "-c", script])
     }
 
-    /// Starts a copy of the binary that lies somewhere else.
+    /// Starts another binary instead.
     #[allow(dead_code, reason = "for the torture tests")]
     pub fn instead(self, binary: &Path) -> Self {
         Self {
@@ -141,7 +140,7 @@ impl Launch {
         }
     }
 
-    /// How many files it may open, the soft and the hard limit.
+    /// Sets the soft and hard limit of open files.
     pub fn descriptors(self, limit: u32) -> Self {
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         self.under(&["/bin/sh", "-c", &script])
@@ -183,12 +182,12 @@ impl Launch {
             .stderr(Stdio::piped())
             .spawn()
             .expect("start the binary");
-        let alive =
+        let pidfd =
             pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("watch the child");
         let mut stdin = child.stdin.take();
         if let Input::Bytes(bytes) = self.input {
             let mut stdin = stdin.take().expect("stdin is piped");
-            // It may end without having read everything.
+            // The process may end before it has read everything.
             thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
         let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
@@ -196,14 +195,14 @@ impl Launch {
         Process {
             child,
             stdin,
-            alive,
+            pidfd,
             stdout,
             stderr,
             _directory: self.directory,
         }
     }
 
-    /// Runs a command that ends by itself, and gives what it left behind.
+    /// Runs a command to its end; returns its exit status and output.
     pub fn run(self) -> Outcome {
         let mut process = self.spawn();
         let status = process.wait();
@@ -216,7 +215,7 @@ impl Launch {
     }
 }
 
-/// How a command ended.
+/// The exit status and output of a command.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -225,7 +224,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Asserts a refused start: the exit status, and that stderr speaks of each of `words`.
+    /// Asserts a refused start: the exit status, and that stderr contains each of `words`.
     pub fn expect_refusal(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         for word in words {
@@ -238,7 +237,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// Asserts success, and gives the one line on stdout.
+    /// Asserts success, and returns the one line of stdout.
     #[track_caller]
     pub fn expect_line(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
@@ -249,12 +248,13 @@ impl Outcome {
     }
 }
 
-/// A running binary. It is killed when it goes out of scope, and its log shown if the test failed.
+/// A running process. Dropping it kills it, and prints its stderr if the test failed.
 pub struct Process {
     child: Child,
-    /// Where `open_input` was asked for.
+    /// The pipe to its stdin after `open_input`.
     pub stdin: Option<ChildStdin>,
-    alive: OwnedFd,
+    /// Readable once the process has ended.
+    pidfd: OwnedFd,
     pub stdout: Lines,
     pub stderr: Lines,
     _directory: Directory,
@@ -265,20 +265,20 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("signal the child");
     }
 
-    /// Its number in `/proc`.
+    /// The process id.
     #[allow(dead_code, reason = "for the torture tests")]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("look after the child")
     }
 
-    /// Waits for it to end by itself.
+    /// Waits for it to end.
     pub fn wait(&mut self) -> ExitStatus {
-        let mut descriptors = [PollFd::new(&self.alive, PollFlags::IN)];
+        let mut descriptors = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let timeout = Timespec {
             tv_sec: DEADLINE.as_secs() as i64,
             tv_nsec: 0,
@@ -291,7 +291,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // already gone: fine
+        let _ = self.child.kill(); // it may have ended already
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- stderr of the server\n{}---", self.stderr.all());
@@ -299,7 +299,7 @@ impl Drop for Process {
     }
 }
 
-/// The lines of a stream, collected by a thread as they come.
+/// The lines of a stream, collected by a thread.
 #[derive(Clone)]
 pub struct Lines(Arc<(Mutex<Collected>, Condvar)>);
 
@@ -336,7 +336,7 @@ impl Lines {
         lines
     }
 
-    /// Waits for a line that `pick` recognises.
+    /// Waits for a line that `pick` accepts.
     pub fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
         let (collected, changed) = &*self.0;
         let deadline = Instant::now() + DEADLINE;
@@ -347,17 +347,17 @@ impl Lines {
                 return found;
             }
             seen = collected.lines.len();
-            let hopeless =
+            let is_over =
                 collected.ended || changed.wait_until(&mut collected, deadline).timed_out();
             assert!(
-                !hopeless || collected.lines.len() > seen,
+                !is_over || collected.lines.len() > seen,
                 "no line with {what}: {:#?}",
                 collected.lines
             );
         }
     }
 
-    /// Everything up to the end of the stream; as far as it came if it does not end.
+    /// The whole stream; what has arrived by the deadline if it does not end.
     pub fn all(&self) -> String {
         let (collected, changed) = &*self.0;
         let deadline = Instant::now() + DEADLINE;
@@ -375,7 +375,7 @@ impl Lines {
     }
 }
 
-/// An empty directory that lives as long as the process in it.
+/// A directory that is removed with the process that runs in it.
 struct Directory {
     path: PathBuf,
 }
@@ -392,6 +392,6 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path); // left behind in /tmp at worst
+        let _ = fs::remove_dir_all(&self.path); // at worst it stays in the temporary directory
     }
 }

@@ -1,4 +1,4 @@
-//! A WebSocket by hand: frames that no client library would send, and answers seen to the bit.
+//! A WebSocket without a client library: sends any frame, valid or not, and reads frames to the bit.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -18,7 +18,7 @@ pub const PONG: u8 = 0x8A;
 pub const HANDSHAKE: &str = "GET /subscribe HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// What a server sent: the first byte (FIN, RSV, opcode) and the payload.
+/// A frame of the server: the first byte (FIN, RSV, opcode) and the payload.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
     pub first: u8,
@@ -35,12 +35,12 @@ impl RawSocket {
         Self::over(TcpStream::connect(address).expect("connect"))
     }
 
-    /// One whose kernel holds next to nothing for it: what it does not read piles up at the server.
+    /// Connects with a tiny receive buffer: what the test does not read waits at the server.
     pub fn connect_narrow(address: SocketAddr) -> Self {
         Self::over(Self::narrow_stream(address))
     }
 
-    /// The TCP connection alone.
+    /// A TCP connection with a tiny receive buffer.
     pub fn narrow_stream(address: SocketAddr) -> TcpStream {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         set_socket_recv_buffer_size(&socket, 4096).expect("set the receive buffer");
@@ -54,7 +54,7 @@ impl RawSocket {
         Self::upgraded(http)
     }
 
-    /// Reads the server's half of a handshake that is under way.
+    /// Reads the response to a handshake that was sent.
     #[track_caller]
     pub fn upgraded(mut http: Http) -> Self {
         let response = http.response();
@@ -62,7 +62,7 @@ impl RawSocket {
         Self { http }
     }
 
-    /// One masked frame.
+    /// Sends a masked frame.
     pub fn send(&mut self, first: u8, payload: impl AsRef<[u8]>) -> &mut Self {
         self.http.send(masked(first, payload));
         self
@@ -76,7 +76,7 @@ impl RawSocket {
         self.send_text(&event("authenticate", token))
     }
 
-    /// The next frame, whatever it is. A server never masks.
+    /// Reads the next frame, and asserts that it is not masked.
     #[track_caller]
     pub fn next(&mut self) -> Frame {
         let head = self.http.take(2);
@@ -92,7 +92,7 @@ impl RawSocket {
         }
     }
 
-    /// Asserts one frame to the byte: whole, unfragmented, without reserved bits.
+    /// Asserts the first byte and the payload of the next frame.
     #[track_caller]
     pub fn expect_frame(&mut self, first: u8, payload: impl AsRef<[u8]>) {
         let frame = self.next();
@@ -122,13 +122,13 @@ impl RawSocket {
         self.expect_text(r#"{"event":"pong"}"#);
     }
 
-    /// Asserts that the connection lives and nothing waits for it.
+    /// Asserts that the connection is open and no frame is queued: the next frame answers a ping.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.send_text(r#"{"event":"ping"}"#).expect_pong();
     }
 
-    /// Asserts a close frame with this code; gives its reason. Does not answer it.
+    /// Asserts a close frame with this code; returns its reason. Does not answer it.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> String {
         let frame = self.next();
@@ -139,7 +139,7 @@ impl RawSocket {
         String::from_utf8(frame.payload[2..].to_vec()).expect("reasons are UTF-8")
     }
 
-    /// Asserts that the TCP connection ends, with nothing more on it.
+    /// Asserts that the TCP connection ends without more bytes.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let rest = self.http.until_end();
@@ -151,7 +151,7 @@ impl RawSocket {
     }
 }
 
-/// A frame as a client has to send it. The mask is fixed: what it hides is no secret here.
+/// A masked frame, as a client has to send it. The mask is fixed, which does not matter to a test.
 pub fn masked(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
     let payload = payload.as_ref();
@@ -166,7 +166,7 @@ pub fn masked(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame
 }
 
-/// First byte and length; `mask_bit` is 0x80 for a frame that says it is masked.
+/// First byte and length; `mask_bit` is 0x80 for a masked frame, or else 0.
 pub fn frame_head(first: u8, mask_bit: u8, length: u64) -> Vec<u8> {
     let mut head = vec![first];
     match length {
@@ -188,7 +188,7 @@ pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
-/// What a browser's `JSON.stringify({event, data})` gives.
+/// An event as a browser's `JSON.stringify({event, data})` writes it.
 pub fn event(name: &str, data: &str) -> String {
     format!(
         r#"{{"event":{},"data":{}}}"#,
@@ -197,7 +197,7 @@ pub fn event(name: &str, data: &str) -> String {
     )
 }
 
-/// The frame that confirms a channel with a plain name.
+/// The event that confirms a channel with a plain name.
 pub fn confirmation(channel: &str) -> String {
     assert!(
         !channel.contains(['"', '\\']) && channel.is_ascii(),

@@ -1,4 +1,4 @@
-//! A server that listens, and what one asks of it.
+//! A listening server, and the requests and connections that tests make to it.
 
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
@@ -12,7 +12,7 @@ use super::raw::{HANDSHAKE, RawSocket};
 use super::subscriber::Subscriber;
 use super::token;
 
-/// A running server and the address it said it listens on.
+/// A running server, and the address from its log.
 pub struct Server {
     process: Process,
     pub address: SocketAddr,
@@ -23,7 +23,7 @@ impl Server {
         Launch::serve().start()
     }
 
-    /// A server with some settings other than the defaults.
+    /// Starts a server with these settings besides the defaults.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         settings
             .iter()
@@ -33,7 +33,7 @@ impl Server {
             .start()
     }
 
-    /// A command that speaks to this server, and has its secret.
+    /// A command with the address and the secret of this server.
     pub fn command(&self, arguments: &[&str]) -> Launch {
         Launch::bare()
             .env("JWT_SECRET", token::SECRET)
@@ -41,12 +41,12 @@ impl Server {
             .args(arguments)
     }
 
-    /// A fresh connection for plain HTTP.
+    /// Opens a connection for plain HTTP.
     pub fn http(&self) -> Http {
         Http::connect(self.address)
     }
 
-    /// One request, byte for byte, and its answer.
+    /// Sends a request, byte for byte, on a new connection; returns the response.
     pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         self.http().send(request).response()
     }
@@ -57,12 +57,12 @@ impl Server {
         ))
     }
 
-    /// `POST` of a body with its length.
+    /// Posts a body with its length.
     pub fn post(&self, target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Response {
         self.ask(post(target, content_type, body))
     }
 
-    /// What an application sends: `{"token":"<JWT>"}`.
+    /// Posts a broadcast as an application does: `{"token":"<JWT>"}`.
     pub fn post_token(&self, token: &str) -> Response {
         self.post(
             "/broadcast",
@@ -71,23 +71,23 @@ impl Server {
         )
     }
 
-    /// A signed message for a channel; the text of `message` goes into the token as it is.
+    /// Posts a signed message for a channel; the token contains the text of `message` unchanged.
     pub fn post_broadcast(&self, channel: &str, message: &str) -> Response {
         self.post_token(&token::publisher(channel, message))
     }
 
-    /// A broadcast that must succeed; gives the number of deliveries.
+    /// Broadcasts, asserts success, and returns the number of deliveries.
     #[track_caller]
     pub fn broadcast(&self, channel: &str, message: &str) -> u64 {
         deliveries(&self.post_broadcast(channel, message))
     }
 
-    /// A WebSocket that has shown no token yet.
+    /// Opens a WebSocket, not yet authenticated.
     pub fn connect(&self) -> Subscriber {
         Subscriber::connect(self.address)
     }
 
-    /// A subscriber whose channels are confirmed.
+    /// Opens a WebSocket and subscribes to these channels.
     pub fn subscriber(&self, channels: &[&str]) -> Subscriber {
         let mut subscriber = self.connect();
         subscriber.authenticate(&token::subscriber(channels));
@@ -95,14 +95,14 @@ impl Server {
         subscriber
     }
 
-    /// A WebSocket that sends frames made by hand.
+    /// Opens a WebSocket without a client library.
     pub fn raw(&self) -> RawSocket {
         RawSocket::connect(self.address)
     }
 
-    /// A WebSocket on a server that may be full for a moment yet.
+    /// Opens a WebSocket as soon as the server, which may be full, accepts it.
     pub fn raw_when_free(&self) -> RawSocket {
-        eventually("a place is free", || {
+        eventually("a WebSocket is accepted", || {
             let mut http = self.http();
             let sent = http.try_send(HANDSHAKE);
             let response = sent.then(|| http.try_response()).flatten()?;
@@ -110,7 +110,7 @@ impl Server {
         })
     }
 
-    /// Like `subscriber`, with frames made by hand: it answers nothing by itself.
+    /// Like `subscriber`, without a client library: pings and closes are not answered.
     pub fn raw_subscriber(&self, channels: &[&str]) -> RawSocket {
         let mut raw = self.raw();
         raw.authenticate(&token::subscriber(channels));
@@ -118,7 +118,7 @@ impl Server {
         raw
     }
 
-    /// A subscriber that takes nothing from the network unless it reads.
+    /// A subscriber with a tiny receive buffer: what the test does not read waits at the server.
     pub fn narrow_subscriber(&self, channels: &[&str]) -> RawSocket {
         let mut raw = RawSocket::connect_narrow(self.address);
         raw.authenticate(&token::subscriber(channels));
@@ -140,7 +140,7 @@ impl Server {
         }
     }
 
-    /// Waits until the server has noticed who came and who went.
+    /// Waits until the server counts this many WebSockets.
     pub fn wait_connected(&self, count: u64) {
         eventually(&format!("connected is {count}"), || {
             (self.stats().connected == count).then_some(())
@@ -155,7 +155,7 @@ impl Server {
     }
 }
 
-/// What `/info.json` says.
+/// The counts of `/info.json`.
 pub struct Stats {
     pub deliveries: u64,
     pub connected: u64,
@@ -163,7 +163,7 @@ pub struct Stats {
 }
 
 impl Launch {
-    /// Spawns it and waits until it says where it listens.
+    /// Starts the process and waits for the log line with its address.
     pub fn start(self) -> Server {
         let process = self.spawn();
         let address = process.stderr.wait_for("listening addr=", |line| {
@@ -188,7 +188,7 @@ impl DerefMut for Server {
     }
 }
 
-/// The bytes of a `POST` with a length.
+/// The bytes of a `POST` request with `Content-Length`.
 pub fn post(target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let length = body.len();
@@ -198,7 +198,7 @@ pub fn post(target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8>
     [head.as_bytes(), body].concat()
 }
 
-/// Asserts the answer to a good broadcast, to the byte, and gives the number in it.
+/// Asserts the exact response to a successful broadcast; returns the number of deliveries in it.
 #[track_caller]
 pub fn deliveries(response: &Response) -> u64 {
     let body = response.text();

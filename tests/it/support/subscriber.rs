@@ -1,4 +1,4 @@
-//! A well-behaved subscriber: tungstenite's client, which answers pings and closes by itself.
+//! A subscriber with tungstenite's client, which answers pings and closes by itself.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ impl Subscriber {
         Self::over(TcpStream::connect(address).expect("connect"), address)
     }
 
-    /// Shakes hands on a connection that was made in some special way.
+    /// Performs the handshake on an open TCP connection.
     pub fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream
             .set_read_timeout(Some(DEADLINE))
@@ -43,7 +43,7 @@ impl Subscriber {
         self.send(&event("authenticate", token));
     }
 
-    /// The next text frame; pings and pongs go by unseen.
+    /// Reads the next text frame, skipping pings and pongs.
     #[track_caller]
     pub fn next(&mut self) -> String {
         let started = Instant::now();
@@ -58,7 +58,7 @@ impl Subscriber {
         }
     }
 
-    /// The next frame if it is a text.
+    /// Reads the next frame; `None` if it is not text.
     pub fn try_next(&mut self) -> Option<String> {
         match self.read() {
             Ok(Message::Text(text)) => Some(text.to_string()),
@@ -78,14 +78,14 @@ impl Subscriber {
         }
     }
 
-    /// Asserts that nothing waits for it: the answer to a ping is the next thing that comes.
+    /// Asserts that no frame is queued: the next one answers a ping.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.send(r#"{"event":"ping"}"#);
         self.expect(r#"{"event":"pong"}"#);
     }
 
-    /// Asserts the close frame, answers it, and sees the TCP connection end.
+    /// Asserts the close frame, answers it, and waits for the TCP connection to end.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16, reason: &str) {
         match self.next_close() {
@@ -99,10 +99,13 @@ impl Subscriber {
 
     #[track_caller]
     fn next_close(&mut self) -> Option<CloseFrame> {
+        let started = Instant::now();
         let frame = loop {
             match self.read() {
                 Ok(Message::Close(frame)) => break frame,
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    assert!(started.elapsed() < DEADLINE, "only pings come, no close");
+                }
                 other => panic!("no close frame: {other:?}"),
             }
         };
@@ -112,7 +115,7 @@ impl Subscriber {
         }
     }
 
-    /// What comes next, however often a signal interrupts the waiting.
+    /// Reads the next message; reads again if a signal interrupts.
     fn read(&mut self) -> tungstenite::Result<Message> {
         loop {
             match self.socket.read() {
@@ -122,12 +125,14 @@ impl Subscriber {
         }
     }
 
-    /// Says goodbye, and sees the server say it too.
+    /// Closes the WebSocket, and reads the server's close frame.
     #[track_caller]
     pub fn leave(mut self) {
         self.socket.close(None).expect("send the close frame");
-        // What was under way may still come first.
+        // Earlier messages may still arrive first.
+        let started = Instant::now();
         while let Ok(message) = self.read() {
+            assert!(started.elapsed() < DEADLINE, "the connection does not end");
             if let Message::Close(frame) = message {
                 assert_eq!(frame, None);
             }

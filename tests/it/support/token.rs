@@ -1,4 +1,4 @@
-//! Tokens as an application would sign them, and as one should not.
+//! Signs tokens, valid ones and malformed ones.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,10 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::Value;
 
-/// 64 bytes: long enough that the server has nothing to warn about.
+use super::eventually;
+
+/// 64 bytes: long enough that the server does not warn.
 pub const SECRET: &str = "0123456789abcdef-only-for-tests-0123456789abcdef-only-for-tests!";
 
-/// `{"alg":"HS512","typ":"JWT"}` and claims, byte for byte as given.
+/// A token with the header `{"alg":"HS512","typ":"JWT"}` and these claims, byte for byte.
 pub fn sign(claims: &str) -> String {
     sign_with(Algorithm::HS512, SECRET.as_bytes(), claims)
 }
@@ -24,7 +26,7 @@ pub fn sign_with(algorithm: Algorithm, secret: &[u8], claims: &str) -> String {
     )
 }
 
-/// The header may claim anything; the signature is what `algorithm` makes of it.
+/// A token with this header, byte for byte, signed with `algorithm` whatever the header says.
 pub fn sign_parts(header: &str, claims: &[u8], secret: &[u8], algorithm: Algorithm) -> String {
     let signed = format!(
         "{}.{}",
@@ -69,13 +71,11 @@ pub fn now() -> u64 {
         .as_secs()
 }
 
-/// Runs an attempt that must begin and end within one second of the clock, again if it did not.
+/// Runs `attempt` again, for at most `DEADLINE`, until it begins and ends in the same second.
 pub fn within_one_second<T>(mut attempt: impl FnMut(u64) -> T) -> T {
-    loop {
+    eventually("an attempt within one second", || {
         let second = now();
         let result = attempt(second);
-        if now() == second {
-            return result;
-        }
-    }
+        (now() == second).then_some(result)
+    })
 }

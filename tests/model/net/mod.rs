@@ -2,3 +2,4 @@
 
 pub mod socket;
 pub mod sync;
+pub mod waker;

@@ -1,13 +1,14 @@
-//! The model's `socket`: a send buffer of a few bytes, its peer, and the bell.
+//! The model's `socket`: a send buffer of a few bytes, and its peer.
 //!
-//! What is a system call in the server is one step here. A peer can read, fall silent or
-//! reset the connection, and whoever owns the socket can sleep until it may write, the
-//! bell rings, or nothing more is to come.
+//! A system call of the server is one step here. A peer can read, stop reading or reset the
+//! connection; the owner of the socket can sleep until it can write, is woken, or nothing more is to
+//! come.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, OnceLock};
 
 use crate::net::sync::{Condvar, Mutex};
+use crate::net::waker::Waker;
 
 /// The server's end of a connection.
 #[derive(Debug, Clone)]
@@ -19,11 +20,11 @@ pub struct Peer(Arc<Wire>);
 
 #[derive(Debug)]
 struct Wire {
-    /// Guards what is under way.
+    /// Guards the bytes in flight.
     flow: Mutex<Flow>,
-    /// Told when something was sent, for the peer that reads.
+    /// Notified when bytes were sent, for the peer that reads.
     sent: Condvar,
-    /// Who sleeps until it may write.
+    /// The waker of the thread that sleeps until it can write.
     owner: OnceLock<Waker>,
     room: usize,
 }
@@ -49,7 +50,7 @@ pub fn connect(room: usize) -> (Socket, Peer) {
 
 impl Socket {
     /// There is no cache here.
-    pub fn fetch(&self) {}
+    pub fn prefetch(&self) {}
 
     /// Takes as many bytes as there is room for.
     ///
@@ -71,7 +72,7 @@ impl Socket {
         Ok(sent)
     }
 
-    /// Names the bell whose owner sleeps in [`sleep`] over this socket.
+    /// Names the waker of the thread that sleeps in [`sleep`] over this socket.
     pub fn belongs_to(&self, owner: &Waker) {
         let _ = self.0.owner.set(owner.clone()); // once per scene
     }
@@ -122,67 +123,18 @@ impl Peer {
 
     fn wake_owner(&self) {
         if let Some(owner) = self.0.owner.get() {
-            // Under the lock that the sleeper holds while it looks, so that it can't miss it.
+            // Under the lock that the sleeping thread holds while it looks, so that it can't miss this.
             drop(owner.0.state.lock());
-            owner.0.moved.notify_all();
+            owner.0.changed.notify_all();
         }
-    }
-}
-
-/// The bell of an outbox; clones are the same bell.
-#[derive(Debug, Clone)]
-pub struct Waker(Arc<Bell>);
-
-#[derive(Debug, Default)]
-struct Bell {
-    /// Guards whether it is rung, and is held while the sleeper looks around.
-    state: Mutex<State>,
-    moved: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    is_rung: bool,
-    is_over: bool,
-}
-
-impl Waker {
-    /// A bell that nobody has rung.
-    ///
-    /// # Errors
-    /// Never; the server's can fail.
-    pub fn new() -> io::Result<Waker> {
-        Ok(Waker(Arc::default()))
-    }
-
-    /// As the server's.
-    pub fn ring(&self) {
-        self.0.state.lock().is_rung = true;
-        self.0.moved.notify_all();
-    }
-
-    /// As the server's.
-    pub fn answer(&self) {
-        self.0.state.lock().is_rung = false;
-    }
-
-    /// Whether it has been rung since it was answered.
-    pub fn is_rung(&self) -> bool {
-        self.0.state.lock().is_rung
-    }
-
-    /// Tells the sleeper that nothing more is to come.
-    pub fn end(&self) {
-        self.0.state.lock().is_over = true;
-        self.0.moved.notify_all();
     }
 }
 
 /// Why [`sleep`] woke up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Woken {
-    /// The bell is rung.
-    pub is_rung: bool,
+    /// The waker was woken.
+    pub is_woken: bool,
     /// The socket can be written, and that was asked.
     pub can_write: bool,
     /// Nothing more is to come.
@@ -192,24 +144,24 @@ pub struct Woken {
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
-    /// The bell.
-    Bell,
-    /// The bell, or that the socket can be written.
-    BellAndRoom,
+    /// The waker.
+    Waker,
+    /// The waker, or that the socket can be written.
+    WakerAndRoom,
 }
 
-/// The server's `poll`, over one socket and the bell of its outbox.
-pub fn sleep(socket: &Socket, bell: &Waker, interest: Interest) -> Woken {
-    let mut state = bell.0.state.lock();
+/// The server's `poll`, over one socket and the waker of its queue.
+pub fn sleep(socket: &Socket, waker: &Waker, interest: Interest) -> Woken {
+    let mut state = waker.0.state.lock();
     loop {
         let woken = Woken {
-            is_rung: state.is_rung,
-            can_write: interest == Interest::BellAndRoom && socket.is_writable(),
+            is_woken: state.is_woken,
+            can_write: interest == Interest::WakerAndRoom && socket.is_writable(),
             is_over: state.is_over,
         };
-        if woken.is_rung || woken.can_write || woken.is_over {
+        if woken.is_woken || woken.can_write || woken.is_over {
             return woken;
         }
-        bell.0.moved.wait(&mut state);
+        waker.0.changed.wait(&mut state);
     }
 }

@@ -1,7 +1,8 @@
-//! What the torture needs beside the vocabulary of the other tests: crowds, publishers that
-//! don't give up, the kernel's view of the server, and dice.
+//! What the torture tests need besides the support module of the other tests: thousands of
+//! subscribers in one thread, a publisher that retries, figures from `/proc`, and a seeded
+//! random number generator.
 
-pub mod crowd;
-pub mod dice;
+pub mod proc_stats;
 pub mod publisher;
-pub mod vitals;
+pub mod rng;
+pub mod swarm;

@@ -1,17 +1,17 @@
-//! A publisher of numbered messages, by which a subscriber sees what is missing.
+//! A publisher of numbered messages: the numbers show a subscriber what is missing.
 
 use crate::support::http::Http;
 use crate::support::server::{Server, deliveries, post};
 use crate::support::{eventually, token};
 
-/// Message number `n` of a publisher, filled up to `size` bytes.
+/// The message of a publisher with this number, padded to `size` bytes.
 pub fn message(publisher: usize, number: u64, size: usize) -> String {
     let head = format!(r#"{{"p":{publisher},"n":{number},"fill":""#);
     let fill = "x".repeat(size.saturating_sub(head.len() + 2));
     format!(r#"{head}{fill}"}}"#)
 }
 
-/// Reads publisher and number out of a message.
+/// The publisher and the number of a message.
 pub fn numbers(message: &[u8]) -> Option<(usize, u64)> {
     let head = &message[..message.len().min(64)];
     let text = std::str::from_utf8(head).ok()?;
@@ -20,25 +20,25 @@ pub fn numbers(message: &[u8]) -> Option<(usize, u64)> {
     Some((publisher.parse().ok()?, number.parse().ok()?))
 }
 
-/// One connection that posts message after message to a channel.
+/// A connection that posts one message after another to a channel.
 pub struct Publisher<'a> {
     server: &'a Server,
     http: Http,
     publisher: usize,
     channel: &'static str,
     size: usize,
-    /// So many messages have been answered with 200.
+    /// Messages that were answered with 200.
     pub answered: u64,
 }
 
 impl<'a> Publisher<'a> {
     pub fn new(server: &'a Server, publisher: usize, channel: &'static str, size: usize) -> Self {
-        // It is in before anything bad happens, or as soon as there is room.
-        let http = eventually("a publisher is let in", || {
+        // Connected before the fault begins, or as soon as the server accepts it.
+        let http = eventually("a publisher is connected", || {
             let mut http = server.http();
             let sent = http.try_send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-            let answer = sent.then(|| http.try_response()).flatten()?;
-            (answer.status == 200).then_some(http)
+            let response = sent.then(|| http.try_response()).flatten()?;
+            (response.status == 200).then_some(http)
         });
         Publisher {
             server,
@@ -50,7 +50,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Posts the next message; the number of deliveries, or nothing if there is no answer.
+    /// Posts the next message; the number of deliveries, or `None` without a response.
     pub fn try_post(&mut self) -> Option<u64> {
         let message = message(self.publisher, self.answered, self.size);
         let token = token::publisher(self.channel, &message);
@@ -66,21 +66,21 @@ impl<'a> Publisher<'a> {
         Some(deliveries(&response))
     }
 
-    /// Posts the next message to so many subscribers.
+    /// Posts the next message, which must reach so many subscribers.
     #[track_caller]
-    pub fn post(&mut self, readers: u64) {
+    pub fn post(&mut self, expected: u64) {
         let number = self.answered;
-        assert_eq!(self.try_post(), Some(readers), "message {number}");
+        assert_eq!(self.try_post(), Some(expected), "message {number}");
     }
 
-    /// Posts the next message, over a new connection if this one was closed between requests.
-    pub fn post_stubbornly(&mut self) -> u64 {
+    /// Posts the next message, and again over a new connection as long as there is no response.
+    pub fn post_with_retry(&mut self) -> u64 {
         eventually("a broadcast is answered", || {
-            let answer = self.try_post();
-            if answer.is_none() {
+            let deliveries = self.try_post();
+            if deliveries.is_none() {
                 self.http = self.server.http();
             }
-            answer
+            deliveries
         })
     }
 

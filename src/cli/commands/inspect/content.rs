@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::subscribe::MAX_CHANNELS;
-use crate::auth::publish_scope::Grant;
-use crate::http::MAX_HEAD;
+use crate::auth::PublishScope;
 use crate::protocol::channel;
 use crate::protocol::json::Text;
+use crate::protocol::limits::{MAX_CHANNELS, MAX_HEAD};
 
 /// Longest message of a subscriber, into which a subscriber token has to fit, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -131,8 +130,8 @@ fn object_fault(message: &RawValue) -> Option<String> {
 }
 
 fn publisher(raw: &RawValue, size: Size) -> Purpose {
-    let grant = match Grant::read(Some(raw)) {
-        Ok(grant) => grant,
+    let scope = match PublishScope::read(Some(raw)) {
+        Ok(scope) => scope,
         Err(fault) => {
             return Purpose {
                 description: "publisher".into(),
@@ -140,7 +139,7 @@ fn publisher(raw: &RawValue, size: Size) -> Purpose {
             };
         }
     };
-    let count = grant.patterns().len();
+    let count = scope.patterns().len();
     let nothing = (count == 0).then(|| "it lists no channel".into());
     let too_long = (size.token + AROUND_HEADER > MAX_HEAD).then(|| {
         let token = size.token;

@@ -11,11 +11,11 @@ mod times;
 
 use std::time::SystemTime;
 
-use super::input::{Stdin, keys, of_server};
+use super::input::{Stdin, keys};
 use super::outcome::{CommandError, Status};
 use super::output;
 use crate::cli::action::TextSource;
-use crate::config::{Keys, Variables};
+use crate::config::{self, Keys, Variables};
 
 use report::{Report, ServerSettings, Verdict};
 
@@ -35,7 +35,7 @@ pub fn run(variables: &Variables, token: &TextSource) -> Result<Status, CommandE
         secret,
         previous: Keys::previous(variables)?,
         algorithm: Keys::algorithm(variables)?,
-        max_body: of_server(variables, &["BIFROST_MAX_BODY"])?.max_body,
+        max_body: config::max_body(variables)?,
         now: SystemTime::now(),
     };
     let report = Report::of(token.trim(), &server);

@@ -47,7 +47,7 @@ pub fn split(token: &str) -> Result<Parts<'_>, String> {
 /// # Errors
 /// A sentence that says why it is not base64url (RFC 7515 §2).
 pub fn decode(part: &str, name: &str) -> Result<Vec<u8>, String> {
-    if let Some(bytes) = auth::part(part) {
+    if let Some(bytes) = auth::decode_part(part) {
         return Ok(bytes);
     }
     let is_of_the_alphabet = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

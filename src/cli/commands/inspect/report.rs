@@ -11,8 +11,9 @@ use super::content::{self, Claims, Purpose, Size};
 use super::parts::{self, Parts};
 use super::signature::{self, Signature};
 use super::times;
-use crate::auth::{Algorithm, Jose, Secret, Verifier};
+use crate::auth::{Algorithm, JoseHeader, Secret, Verifier};
 use crate::protocol::json;
+use crate::protocol::limits::MAX_JSON_DEPTH;
 
 /// How much of a part that is not JSON is printed, in characters.
 const EXCERPT: usize = 200;
@@ -107,13 +108,13 @@ impl Report {
 
     /// The algorithm that the header names, if it is known and there is no `crit`.
     fn check_header(&mut self, header: &[u8], server: &ServerSettings) -> Option<Algorithm> {
-        let limit = json::MAX_DEPTH;
+        let limit = MAX_JSON_DEPTH;
         let parsed = if json::is_too_deep(header) {
             Err(format!("the header is nested over {limit} levels deep"))
         } else if !json::is_object(header) {
             Err("the header is no JSON object".into())
         } else {
-            serde_json::from_slice::<Jose>(header)
+            serde_json::from_slice::<JoseHeader>(header)
                 .map_err(|error| format!("the header is no JSON object with an alg: {error}"))
         };
         let jose = self.record(parsed)?;
@@ -158,8 +159,8 @@ impl Report {
     }
 
     fn check_claims(&mut self, text: &[u8], size: Size, server: &ServerSettings) {
-        if json::depth(text) > json::MAX_DEPTH {
-            let limit = json::MAX_DEPTH;
+        if json::depth(text) > MAX_JSON_DEPTH {
+            let limit = MAX_JSON_DEPTH;
             self.refusals
                 .push(format!("the claims are nested over {limit} levels deep"));
         }
@@ -224,7 +225,7 @@ impl Report {
 
 /// JSON, indented; of anything else the beginning.
 fn printable(text: &[u8]) -> String {
-    let is_shallow = json::depth(text) <= json::MAX_DEPTH;
+    let is_shallow = json::depth(text) <= MAX_JSON_DEPTH;
     match std::str::from_utf8(text) {
         Ok(text) if is_shallow && serde_json::from_str::<IgnoredAny>(text).is_ok() => {
             json::pretty(text)

@@ -1,0 +1,30 @@
+//! What every route may use for as long as the process lives.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use super::runtime_config::RuntimeConfig;
+use crate::hub::Hub;
+use crate::hub::queue::QueueBudget;
+use crate::net::connections::Connections;
+use crate::net::shutdown::Shutdown;
+
+/// The parts of the server that live as long as the process; clones share them.
+#[derive(Clone)]
+pub struct Services {
+    /// The channels and their subscribers.
+    pub hub: Hub,
+    /// What may wait in the send queues of all subscribers.
+    pub queue_budget: QueueBudget,
+    /// The open connections.
+    pub connections: Connections,
+    /// The configuration in force. A reload replaces it as a whole; a request that has loaded one
+    /// keeps that one.
+    pub config: Arc<ArcSwap<RuntimeConfig>>,
+    /// The start of the server.
+    pub started: Instant,
+    /// The shutdown of the server.
+    pub shutdown: Shutdown,
+}

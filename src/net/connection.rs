@@ -1,0 +1,26 @@
+//! An accepted connection.
+
+use std::net::IpAddr;
+
+use super::connections::{ConnectionPermit, IpPermit};
+use super::socket::Socket;
+
+/// An accepted connection with its permits, which it gives back when it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    /// The TCP socket.
+    pub socket: Socket,
+    /// The peer's IP address: the client's, or that of a proxy in front.
+    pub peer: IpAddr,
+    /// Its place in the table of connections.
+    pub permit: ConnectionPermit,
+    /// Its part in the limit of its IP address.
+    pub ip_permit: IpPermit,
+}
+
+impl Connection {
+    /// The number of the connection in the log, counted from 1 since the start.
+    pub fn id(&self) -> u64 {
+        self.permit.id()
+    }
+}

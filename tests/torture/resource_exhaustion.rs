@@ -1,0 +1,191 @@
+//! Descriptors and threads run out: connected and new clients are served all the same.
+
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs, process};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::support::process::{BINARY, Launch};
+use crate::support::raw::{HANDSHAKE, RawSocket};
+use crate::support::server::Server;
+use crate::support::{raise_file_limit, token};
+use crate::tools::proc_stats::{ProcStats, expect_idle};
+use crate::tools::publisher::Publisher;
+
+/// Time limits too long to close any connection of a flood.
+const LONG_TIMEOUTS: [(&str, &str); 4] = [
+    ("BIFROST_REQUEST_TIMEOUT", "10m"),
+    ("BIFROST_IDLE_TIMEOUT", "10m"),
+    ("BIFROST_AUTH_TIMEOUT", "10m"),
+    ("BIFROST_PING_INTERVAL", "10m"),
+];
+
+fn with_long_timeouts(launch: Launch) -> Launch {
+    LONG_TIMEOUTS
+        .iter()
+        .fold(launch, |launch, (name, value)| launch.env(name, value))
+}
+
+/// Opens so many connections that send nothing.
+fn flood(server: &Server, count: usize) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect(server.address).expect("connect");
+    (0..count).map(connect).collect()
+}
+
+/// Asserts that broadcasts reach a subscriber that connected before.
+#[track_caller]
+fn expect_broadcasts(publisher: &mut Publisher<'_>, alice: &mut RawSocket) {
+    for _ in 0..20 {
+        let message = publisher.next_message();
+        publisher.post_with_retry();
+        alice.expect_text(&message);
+    }
+}
+
+/// Asserts that a new client can subscribe, which takes a thread and descriptors.
+#[track_caller]
+fn expect_new_client_is_served(server: &Server) {
+    let mut bob = server.raw_when_free();
+    bob.authenticate(&token::subscriber(&["b"]));
+    bob.expect_confirmed(&["b"]);
+    assert_eq!(server.broadcast("b", r#"{"n":1}"#), 1);
+    bob.expect_text(r#"{"n":1}"#);
+}
+
+/// Asserts that the server serves its clients during a flood and after it, twice.
+fn survive_floods(server: &Server, count: usize) {
+    raise_file_limit();
+    let mut alice = server.raw_subscriber(&["a"]);
+    let mut publisher = Publisher::new(server, 0, "a", 100);
+    for _ in 0..2 {
+        let connections = flood(server, count);
+        expect_broadcasts(&mut publisher, &mut alice);
+        expect_idle(server);
+        expect_broadcasts(&mut publisher, &mut alice);
+        drop(connections);
+        expect_new_client_is_served(server);
+        expect_broadcasts(&mut publisher, &mut alice);
+    }
+    alice.expect_nothing();
+    drop(alice);
+    server.wait_connected(0);
+}
+
+#[test]
+fn flood_of_400_connections_with_256_descriptors_disturbs_no_client() {
+    let server = with_long_timeouts(Launch::serve()).descriptors(256).start();
+    survive_floods(&server, 400);
+}
+
+#[test]
+fn descriptor_exhaustion_disturbs_no_client() {
+    let server = with_long_timeouts(Launch::serve()).start();
+    // The server derives its connection limit from the file limit at the start; only a file limit
+    // lowered later lets descriptors run out.
+    let few = Rlimit {
+        current: Some(40),
+        maximum: Some(40),
+    };
+    let pid = Pid::from_raw(server.pid() as i32);
+    prlimit(pid, Resource::Nofile, few).expect("lower the file limit of the server");
+    survive_floods(&server, 400);
+    expect_accept_failures(&server);
+}
+
+/// Asserts that accepting failed: that descriptors or threads did run out.
+#[track_caller]
+fn expect_accept_failures(server: &Server) {
+    let log = server.stderr.so_far();
+    let failures = log.iter().filter(|line| line.contains("accept failed"));
+    assert!(failures.count() >= 1, "nothing ran out: {log:#?}");
+}
+
+/// A copy of the binary that every user may run.
+struct PublicCopy {
+    path: PathBuf,
+}
+
+impl PublicCopy {
+    fn new() -> PublicCopy {
+        let path = env::temp_dir().join(format!("bifrost-torture-{}", process::id()));
+        fs::copy(BINARY, &path).expect("copy the binary");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
+        PublicCopy { path }
+    }
+}
+
+impl Drop for PublicCopy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path); // left behind in /tmp at worst
+    }
+}
+
+/// Runs the server as an unprivileged user with so many threads in all: root is exempt from the
+/// limit.
+fn with_threads(launch: Launch, binary: &Path, limit: usize) -> Launch {
+    let nproc = format!("--nproc={limit}:{limit}");
+    let user = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    launch
+        .instead(binary)
+        .under(&user)
+        .under(&["prlimit", &nproc])
+}
+
+#[test]
+fn thread_exhaustion_disturbs_no_client() {
+    let copy = PublicCopy::new();
+    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, 40).start();
+    survive_floods(&server, 100);
+    expect_accept_failures(&server);
+}
+
+/// Connects subscribers one by one, until the server has closed five connections for which it had
+/// no thread.
+fn subscribe_until_rejected(server: &Server, most: usize) -> Vec<RawSocket> {
+    let mut subscribers = Vec::new();
+    let mut rejected = 0;
+    while rejected < 5 {
+        let mut http = server.http();
+        let sent = http.try_send(HANDSHAKE);
+        let Some(response) = sent.then(|| http.try_response()).flatten() else {
+            rejected += 1;
+            continue;
+        };
+        assert_eq!(response.status, 101, "{response:?}");
+        let mut raw = RawSocket { http };
+        raw.authenticate(&token::subscriber(&["a"]));
+        raw.expect_confirmed(&["a"]);
+        subscribers.push(raw);
+        assert!(subscribers.len() < most, "more subscribers than threads");
+    }
+    subscribers
+}
+
+#[test]
+fn last_free_thread_serves_a_subscriber() {
+    const THREADS: usize = 12;
+    let copy = PublicCopy::new();
+    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, THREADS).start();
+    // A connection that gets a thread needs no second one to become a subscriber.
+    let mut subscribers = subscribe_until_rejected(&server, THREADS);
+    let left = subscribers.len() as u64 - 1;
+    assert!(left >= 4, "only {left} subscribers with {THREADS} threads");
+    assert!(ProcStats::of(&server).threads <= THREADS);
+    // One subscriber closes, which frees a thread for the request.
+    drop(subscribers.pop());
+    let mut publisher = Publisher::new(&server, 0, "a", 100);
+    for _ in 0..3 {
+        let message = publisher.next_message();
+        publisher.post(left);
+        for subscriber in &mut subscribers {
+            subscriber.expect_text(&message);
+        }
+    }
+}
