@@ -263,6 +263,7 @@ impl<'a> Writer<'a> {
         }
         let columns = self.head.iter().skip(1).zip(others);
         let cells: Vec<String> = columns
+            .filter(|(_, cell)| !cell.is_empty())
             .map(|(head, cell)| format!("{head}: {cell}\n"))
             .collect();
         self.out += &cells.join(".br\n");

@@ -73,8 +73,9 @@ fn rows_of_a_table_are_tagged_paragraphs() {
         ".TP\n\\fIa\\fR\n\\fIb\\fR\n.TP\n\\fBx\\fR\ny \\fB|\\fR z\n"
     );
     assert_eq!(
-        body("| a | b | c |\n| --- | --- | --- |\n| x | y | z |"),
-        ".PP\n\\fIa\\fR\n.TP\n\\fBx\\fR\n\\fIb\\fR: y\n.br\n\\fIc\\fR: z\n"
+        body("| a | b | c |\n| --- | --- | --- |\n| x | y | z |\n| v | | w |"),
+        ".PP\n\\fIa\\fR\n.TP\n\\fBx\\fR\n\\fIb\\fR: y\n.br\n\\fIc\\fR: z\n\
+         .TP\n\\fBv\\fR\n\\fIc\\fR: w\n"
     );
 }
 
