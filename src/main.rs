@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use bifrost::cli::commands::{self, Failure, Status};
+use bifrost::cli::commands::{self, CommandError, Status};
 use bifrost::cli::{self, Action, Invocation};
 use bifrost::server::signals;
 
@@ -20,32 +20,32 @@ fn main() -> ExitCode {
     log::logger().flush();
     match outcome {
         Ok(status) => ExitCode::from(status.code()),
-        Err(failure) => {
-            commands::note(&failure.to_string());
-            ExitCode::from(failure.code())
+        Err(error) => {
+            commands::note(&error.to_string());
+            ExitCode::from(error.code())
         }
     }
 }
 
-fn run(invocation: &Invocation) -> Result<Status, Failure> {
+fn run(invocation: &Invocation) -> Result<Status, CommandError> {
     let matches = invocation.matches.clone();
     let settings = move || cli::variables(&matches);
     match &invocation.action {
         Action::Serve => commands::serve(settings),
         Action::Demo => commands::demo(settings),
-        Action::Token(grant) => commands::token(&settings()?, grant),
+        Action::Token(request) => commands::token(&settings()?, request),
         Action::Inspect(token) => commands::inspect(&settings()?, token),
         Action::Broadcast(broadcast) => commands::broadcast(&settings()?, broadcast),
         Action::Listen(listen) => {
             let shutdown = signals::for_command();
-            let shutdown = shutdown.map_err(Failure::system("can't catch signals"))?;
+            let shutdown = shutdown.map_err(CommandError::system("can't catch signals"))?;
             commands::listen(&settings()?, listen, shutdown)
         }
         Action::Secret => commands::secret(),
         Action::Check => commands::check(&settings()?),
         Action::Health(probe) => commands::health(&settings()?, *probe),
         Action::Completions(shell) => commands::completions(*shell),
-        Action::Man => commands::man(),
+        Action::Man(page) => commands::man(page),
         Action::Unit(unit) => commands::unit(*unit),
     }
 }

@@ -1,10 +1,10 @@
-//! What the command line can ask for, in types.
+//! What the command line can ask for: one variant per command, with its arguments.
 
 use std::time::Duration;
 
 use clap_complete::Shell;
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Serve.
@@ -12,25 +12,36 @@ pub enum Action {
     /// Serve the demonstration.
     Demo,
     /// Print a signed token.
-    Token(Grant),
-    /// Say what is in a token, and whether it is good.
-    Inspect(Text),
+    Token(TokenRequest),
+    /// Print what is in a token, and whether a server would accept it.
+    Inspect(TextSource),
     /// Sign and send messages.
     Broadcast(Broadcast),
-    /// Print what arrives on channels.
+    /// Print the messages of channels.
     Listen(Listen),
     /// Print a new secret.
     Secret,
-    /// Say what the settings come out as.
+    /// Print the settings as the server reads them.
     Check,
-    /// Ask a server how it is.
+    /// Ask a server whether it is well.
     Health(Probe),
-    /// Print what makes a shell complete our commands.
+    /// Print the completions for a shell.
     Completions(Shell),
-    /// Print the man page.
-    Man,
+    /// Print a man page.
+    Man(ManPage),
     /// Print unit files.
     Unit(Unit),
+}
+
+/// Which man page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManPage {
+    /// The page of the commands, `bifrost.1`.
+    Commands,
+    /// A page of the manual, by its name.
+    Manual(String),
+    /// The names of the manual's pages.
+    List,
 }
 
 /// Which unit files.
@@ -40,49 +51,49 @@ pub enum Unit {
     Service,
     /// The one that holds its port.
     Socket,
-    /// Each under its name.
+    /// Both, each under its name.
     Both,
 }
 
-/// A text that is given on the command line, or as `-` on stdin.
+/// Where a text comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Text {
-    /// The text itself.
-    Given(String),
-    /// It comes on stdin.
+pub enum TextSource {
+    /// The command line.
+    Argument(String),
+    /// Stdin, for which `-` is given.
     Stdin,
 }
 
-/// What a token is to allow, and for how long.
+/// A token to be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// What its bearer may do.
-    pub right: Right,
-    /// From now on; nothing is for ever.
+pub struct TokenRequest {
+    /// What it allows.
+    pub kind: TokenKind,
+    /// How long it is valid from now on; `None` for a token that does not expire.
     pub lifetime: Option<Duration>,
 }
 
-/// What a token's bearer may do.
+/// What a token allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Right {
-    /// Listen to these channels.
-    Subscribe(Vec<String>),
-    /// Send this one message.
-    Broadcast(Content),
-    /// Send any message to channels that match.
-    Publish(Vec<String>),
+pub enum TokenKind {
+    /// To subscribe to these channels.
+    Subscriber(Vec<String>),
+    /// To send this one message.
+    Message(Content),
+    /// To send any message to channels that match these patterns.
+    Publisher(Vec<String>),
 }
 
-/// A channel and what goes there.
+/// A message and its channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The channel's name.
     pub channel: String,
-    /// How its message is made.
+    /// The message.
     pub message: Message,
 }
 
-/// How a message is made.
+/// A message, as the arguments describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// `{"event":…,"data":…}`, where data is a string or left out.
@@ -90,64 +101,64 @@ pub enum Message {
         /// The event's name.
         event: String,
         /// The data.
-        data: Option<Text>,
+        data: Option<TextSource>,
     },
     /// A JSON object, sent as it is written.
-    Json(Text),
+    Json(TextSource),
 }
 
-/// `bifrost broadcast`.
+/// The arguments of `bifrost broadcast`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broadcast {
-    /// What is sent, and where.
+    /// The message and its channel.
     pub content: Content,
-    /// Once, or for each line.
-    pub times: Times,
+    /// How many messages to send.
+    pub repeat: Repeat,
 }
 
-/// How often a message is sent.
+/// How many messages to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
-    /// One message.
+pub enum Repeat {
+    /// One.
     Once,
     /// One for each line on stdin.
     EachLine,
 }
 
-/// `bifrost listen`.
+/// The arguments of `bifrost listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// What is shown to the server.
+    /// Where the token comes from.
     pub credentials: Credentials,
     /// How messages are printed.
-    pub form: Form,
-    /// After so many messages it is enough.
+    pub format: OutputFormat,
+    /// After how many messages to end.
     pub count: Option<u64>,
 }
 
-/// What a subscriber shows.
+/// Where a subscriber's token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// A token for these channels, which we sign ourselves.
+    /// It is signed here, for these channels.
     Channels(Vec<String>),
-    /// A token that somebody else has signed; the file's name, or `-` for stdin.
+    /// It is read from this file, or from stdin for `-`.
     TokenFile(String),
 }
 
 /// How a message is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// On one line, whatever line breaks are in it.
+pub enum OutputFormat {
+    /// On one line: line breaks in the message become spaces.
     Line,
-    /// To the byte.
+    /// Byte for byte.
     Raw,
 }
 
 /// What a server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
-    /// Whether it takes new subscribers.
+    /// Whether it accepts new subscribers.
     Ready,
     /// Whether it serves at all.
-    Alive,
+    Live,
 }

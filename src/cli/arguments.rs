@@ -1,17 +1,18 @@
-//! The arguments of each command, as clap wants to know them.
+//! The arguments of each command, for clap.
 
 use std::time::Duration;
 
-use clap::builder::OsStringValueParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 use clap_complete::Shell;
 
+use super::manual;
 use crate::config::{self, SETTINGS, Setting, URL};
 
-/// No token lives longer: who wants more wants `never`. In days.
+/// Longest lifetime of a token, in days; beyond it there is `never`.
 const MAX_LIFETIME: u64 = 36_500;
 
-/// The settings of the server that signing needs too.
+/// The server's settings that signing needs.
 const KEYS: [&str; 2] = ["JWT_SECRET_FILE", "JWT_ALGORITHM"];
 
 /// The flags of all settings of the server; secrets have none.
@@ -20,7 +21,7 @@ pub fn settings(command: Command) -> Command {
 }
 
 pub fn token_subscribe(command: Command) -> Command {
-    let channels = many("CHANNEL", "Channels that may be listened to, at most 128");
+    let channels = names("CHANNEL", "Channels to subscribe to, at most 128");
     keys(command.arg(channels).arg(expires("1h")))
 }
 
@@ -29,8 +30,8 @@ pub fn token_broadcast(command: Command) -> Command {
 }
 
 pub fn token_publisher(command: Command) -> Command {
-    let help = "Channels that may be sent to: a name, or with a * at its end all that begin so";
-    keys(command.arg(many("PATTERN", help)).arg(expires("90d")))
+    let help = "Channels to send to: a name, or a beginning of names with a * behind it";
+    keys(command.arg(names("PATTERN", help)).arg(expires("90d")))
 }
 
 pub fn token_inspect(command: Command) -> Command {
@@ -41,7 +42,7 @@ pub fn token_inspect(command: Command) -> Command {
 }
 
 pub fn broadcast(command: Command) -> Command {
-    let lines = switch("lines", "Send one message for each line on stdin, in order");
+    let lines = flag("lines", "Send one message for each line on stdin, in order");
     keys(content(command).arg(lines).args(setting(&URL)))
 }
 
@@ -49,27 +50,30 @@ pub fn listen(command: Command) -> Command {
     let file = Arg::new("token-file")
         .long("token-file")
         .value_name("PATH")
-        .help("Show the token in this file, read anew for each connection; - is stdin");
+        .help("Use the token in this file, read again for each connection; - is stdin");
     let count = Arg::new("count")
         .long("count")
         .value_name("NUMBER")
         .value_parser(value_parser!(u64).range(1..))
-        .help("End after so many messages");
-    let raw = switch("raw", "Print messages to the byte, line breaks and all");
-    let channels = many("CHANNEL", "Channels to listen to, at most 128").required(false);
-    let who = ArgGroup::new("who").args(["CHANNEL", "token-file"]);
+        .help("End after this number of messages");
+    let raw = flag(
+        "raw",
+        "Print messages byte for byte, with their line breaks",
+    );
+    let channels = names("CHANNEL", "Channels to listen to, at most 128").required(false);
+    let credentials = ArgGroup::new("credentials").args(["CHANNEL", "token-file"]);
     keys(
         command
             .args([channels, file, count, raw])
-            .group(who.required(true))
+            .group(credentials.required(true))
             .args(setting(&URL)),
     )
 }
 
 pub fn health(command: Command) -> Command {
-    let live = switch(
+    let live = flag(
         "live",
-        "Ask /healthz: does it serve at all, be it full or draining",
+        "Ask /healthz: whether it serves at all, also when it is full or draining",
     );
     command.arg(live).args(setting(&URL))
 }
@@ -80,6 +84,14 @@ pub fn completions(command: Command) -> Command {
         .value_parser(value_parser!(Shell))
         .help("The shell");
     command.arg(shell)
+}
+
+pub fn man(command: Command) -> Command {
+    let page = Arg::new("PAGE")
+        .value_parser(PossibleValuesParser::new(manual::names()))
+        .help("A page of the manual [default: the page of the commands]");
+    let list = flag("list", "Print the names of the manual's pages").conflicts_with("PAGE");
+    command.args([page, list])
 }
 
 pub fn unit(command: Command) -> Command {
@@ -139,7 +151,7 @@ fn setting(setting: &Setting) -> Option<Arg> {
     Some(arg.value_parser(OsStringValueParser::new()).help(help))
 }
 
-fn many(name: &'static str, help: &'static str) -> Arg {
+fn names(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).required(true).num_args(1..).help(help)
 }
 
@@ -149,9 +161,10 @@ fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     option.allow_hyphen_values(true).help(help)
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    let switch = Arg::new(name).long(name).help(help);
-    switch.action(ArgAction::SetTrue)
+/// A flag without a value.
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    let flag = Arg::new(name).long(name).help(help);
+    flag.action(ArgAction::SetTrue)
 }
 
 fn expires(default: &'static str) -> Arg {
@@ -160,10 +173,10 @@ fn expires(default: &'static str) -> Arg {
         .value_name("TIME")
         .default_value(default)
         .value_parser(lifetime)
-        .help("How long it is good: 30s, 5m, 1h, 90d; or never")
+        .help("How long it is valid: 30s, 5m, 1h, 90d; or never")
 }
 
-/// Nothing is for ever.
+/// Reads a lifetime; `None` is `never`.
 fn lifetime(text: &str) -> Result<Option<Duration>, String> {
     if text == "never" {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What stands below each command's help: examples and exit statuses.
+//! The text below each command's help: notes, examples and exit statuses.
 
 pub const SERVE: &str = "\
 Every setting is also an environment variable, named in brackets; a flag wins over the
@@ -16,9 +16,9 @@ Exit status: 0 after SIGTERM or SIGINT, 130 after another Ctrl-C that does not w
 subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
 
 pub const DEMO: &str = "\
-It is serve, with what a first try lacks: HOST is 127.0.0.1 unless set, the secret is random for
-this run unless JWT_SECRET or JWT_SECRET_FILE is set, and another port is taken when 3000 is
-not free. It signs tokens for whoever opens its page: for trying only.
+It is serve without a configuration: HOST is 127.0.0.1 unless set, the secret is random for this
+run unless JWT_SECRET or JWT_SECRET_FILE is set, and another port is taken when 3000 is not free.
+It signs tokens for anyone who opens its page, so use it for trying only.
 
 Examples:
   bifrost demo
@@ -32,9 +32,9 @@ pub const BIFROST: &str = "\
 Without a command, bifrost serves. Every setting is also an environment variable, named in
 brackets; a flag wins over the environment, and that over a .env file in the working
 directory. The secret is never a flag: set JWT_SECRET, or JWT_SECRET_FILE, to what your
-application signs with; JWT_SECRET_PREVIOUS is the one before. BIFROST_URL tells the commands
-that speak to a server where it is. Times are written 500ms, 15s, 2m or 1h; sizes 4096,
-64KiB or 1MiB.
+application signs with; JWT_SECRET_PREVIOUS is the one before. BIFROST_URL is the server's
+address for the commands that speak to one. Times are written 500ms, 15s, 2m or 1h; sizes
+4096, 64KiB or 1MiB.
 
 Examples:
   bifrost demo                                   Try it, with no configuration
@@ -61,7 +61,7 @@ Exit status: 0 when done, 1 when a file can't be read, 2 when a setting or an ar
 wrong. inspect has more.";
 
 pub const TOKEN_SUBSCRIBE: &str = "\
-A browser shows it after connecting. Its time is checked then, and ends no connection later.
+A browser sends it after connecting. Its expiry is checked then, and ends no connection later.
 
 Examples:
   bifrost token subscribe user:1 news
@@ -72,7 +72,7 @@ Exit status: 0 when done, 1 when a file can't be read, 2 when a setting or an ar
 wrong.";
 
 pub const TOKEN_BROADCAST: &str = "\
-Whoever has it can send this message, as often as they like until it expires.
+Anyone who has it can send this message, any number of times until it expires.
 
 Examples:
   bifrost token broadcast news --event headline --data 'It works'
@@ -96,16 +96,16 @@ Exit status: 0 when done, 1 when a file can't be read, 2 when a setting or an ar
 wrong.";
 
 pub const TOKEN_INSPECT: &str = "\
-Shows header, claims and times, what the token is good for, and everything for which a server
-with the settings of this command would refuse it. Without a secret it says all but whether
-the signature is good. It sends nothing anywhere.
+Prints header, claims and times, what the token is good for, and every reason for which a server
+with the settings of this command would refuse it. Without a secret the signature is not
+checked. Nothing is sent to any server.
 
 Examples:
   bifrost token inspect eyJhbGciOiJIUzUxMiJ9.eyJjaGFubmVscyI6WyJuZXdzIl19.c2ln
   bifrost token subscribe news | bifrost token inspect
   bifrost token inspect --jwt-algorithm HS256 - < token.txt
 
-Exit status: 0 when a server with these settings would take it, 1 when it would refuse it or a
+Exit status: 0 when a server with these settings would accept it, 1 when it would refuse it or a
 file can't be read, 2 when a setting is wrong, 3 when nothing is wrong but there is no secret,
 so the signature was not checked.";
 
@@ -113,7 +113,8 @@ pub const BROADCAST: &str = "\
 Signs a token that is good for a minute, posts it, and prints how many subscribers the message
 was handed to. With --lines, each line on stdin becomes one message's data (with --json -, one
 whole message), all over one connection, and one number is printed per message; it ends at the
-first that fails. Plain HTTP only: for https:// use curl with `bifrost token broadcast`.
+first that fails. Plain HTTP only: for https:// use curl with `bifrost token broadcast`. It
+follows no redirects, and uses no proxy from the environment.
 
 Examples:
   bifrost broadcast user:1 --event new_item --data '{\"id\":7}'
@@ -122,15 +123,15 @@ Examples:
   tail -f app.log | bifrost broadcast log --event line --lines
   bifrost broadcast news --event hi --url http://10.0.0.5:3000
 
-Exit status: 0 when sent, be it to nobody; 1 when the server can't be reached or refuses it, or
-a file can't be read; 2 when a setting or an argument is wrong.";
+Exit status: 0 when sent, also when nobody is subscribed; 1 when the server can't be reached or
+refuses it, or a file can't be read; 2 when a setting or an argument is wrong.";
 
 pub const LISTEN: &str = "\
 Each message is one line on stdout, as the application wrote it. With several channels a line
-does not tell which one it came on: the protocol does not say it. What happens to the connection
-is told on stderr. A connection that is lost is made again, after pauses that grow from half a
-second to half a minute, with a fresh token; what was sent meanwhile is not repeated. Plain
-ws:// only. Ctrl-C ends it, and so does the end of whoever reads its output.
+does not show its channel: the protocol does not name it. Notes about the connection go to
+stderr. A lost connection is opened again with a fresh token, after pauses that grow from half a
+second to half a minute; messages that were sent meanwhile are lost. Plain ws:// only. It ends
+with Ctrl-C, or when the program that reads its output ends.
 
 Examples:
   bifrost listen user:1 news
@@ -139,9 +140,9 @@ Examples:
   bifrost listen news --url ws://10.0.0.5:3000
   curl -s https://app.example.com/token | bifrost listen --token-file -
 
-Exit status: 0 after Ctrl-C, SIGTERM, --count messages or the end of its reader; 1 when the first
-connection fails, the server refuses the token or the channels, or a file can't be read; 2 when a
-setting or an argument is wrong.";
+Exit status: 0 after Ctrl-C, SIGTERM, --count messages or when its output is closed; 1 when the
+first connection fails, the server refuses the token or the channels, or a file can't be read; 2
+when a setting or an argument is wrong.";
 
 pub const SECRET: &str = "\
 64 hexadecimal characters, 256 random bits from the kernel.
@@ -153,21 +154,21 @@ Examples:
 Exit status: 0 when done, 1 when it can't be written.";
 
 pub const CHECK: &str = "\
-Takes the same flags, environment and .env file as serve, names every setting that is wrong, and
-prints what each one came out as and where it comes from; of a secret only its length. It tries
-the address, but not the port, so that it can run beside the server.
+Reads the same flags, environment and .env file as serve, names every setting that is wrong, and
+prints each setting's value and where it comes from; of a secret only its length. It checks that
+the address can be used, but not the port, so that it can run beside the server.
 
 Examples:
   bifrost check
   bifrost check && kill -HUP $SERVER             In the folder and environment of the server
   bifrost check --port 8080 --jwt-secret-file secret
 
-Exit status: 0 when serve would start, warnings or not; 1 when a file or the address can't be
-had; 2 when a setting is wrong.";
+Exit status: 0 when serve would start, with or without warnings; 1 when a file can't be read or
+the address can't be used; 2 when a setting is wrong.";
 
 pub const HEALTH: &str = "\
-Prints one line. Unless a URL is given, it asks the server that HOST and PORT speak of on this
-machine. It needs no secret.
+Prints one line. Unless a URL is given, it asks the server on this machine that HOST and PORT
+name. It needs no secret.
 
 Examples:
   bifrost health
@@ -187,15 +188,20 @@ Examples:
 Exit status: 0 when done, 1 when it can't be written, 2 when the shell is unknown.";
 
 pub const MAN: &str = "\
+Without an argument, it prints bifrost.1, the page of the commands. PAGE is a page of the manual,
+as a man page of section 7.
+
 Examples:
   bifrost man | man -l -                         Read it
   bifrost man > /usr/local/share/man/man1/bifrost.1
+  bifrost man protocol | man -l -                Read the page of the manual about the protocol
+  bifrost man operating > /usr/local/share/man/man7/bifrost-operating.7
 
-Exit status: 0 when done, 1 when it can't be written.";
+Exit status: 0 when done, 1 when it can't be written, 2 when there is no such page.";
 
 pub const UNIT: &str = "\
 The service takes the secret from /etc/bifrost/secret and settings from
-/etc/bifrost/bifrost.env; the socket holds the port, so that a restart refuses nobody.
+/etc/bifrost/bifrost.env; the socket unit holds the port, so that a restart refuses no connection.
 
 Examples:
   bifrost unit service > /etc/systemd/system/bifrost.service

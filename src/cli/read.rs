@@ -1,37 +1,38 @@
-//! What was typed, as an [`Action`]: one function per command.
+//! Parsed arguments as an [`Action`]: one function per command.
 
 use std::time::Duration;
 
 use clap::ArgMatches;
 use clap_complete::Shell;
 
-use super::{
-    Action, Broadcast, Content, Credentials, Form, Grant, Listen, Message, Probe, Right, Text,
-    Times, Unit,
+use super::action::{
+    Action, Broadcast, Content, Credentials, Listen, ManPage, Message, OutputFormat, Probe, Repeat,
+    TextSource, TokenKind, TokenRequest, Unit,
 };
 
 pub fn token_subscribe(matches: &ArgMatches) -> Action {
-    token(matches, Right::Subscribe(all(matches, "CHANNEL")))
+    token(matches, TokenKind::Subscriber(values(matches, "CHANNEL")))
 }
 
 pub fn token_broadcast(matches: &ArgMatches) -> Action {
-    token(matches, Right::Broadcast(content(matches)))
+    token(matches, TokenKind::Message(content(matches)))
 }
 
 pub fn token_publisher(matches: &ArgMatches) -> Action {
-    token(matches, Right::Publish(all(matches, "PATTERN")))
+    token(matches, TokenKind::Publisher(values(matches, "PATTERN")))
 }
 
 pub fn token_inspect(matches: &ArgMatches) -> Action {
-    Action::Inspect(text(matches, "TOKEN").unwrap_or(Text::Stdin))
+    Action::Inspect(text(matches, "TOKEN").unwrap_or(TextSource::Stdin))
 }
 
 pub fn broadcast(matches: &ArgMatches) -> Action {
     Action::Broadcast(Broadcast {
         content: content(matches),
-        times: match matches.get_flag("lines") {
-            true => Times::EachLine,
-            false => Times::Once,
+        repeat: if matches.get_flag("lines") {
+            Repeat::EachLine
+        } else {
+            Repeat::Once
         },
     })
 }
@@ -41,26 +42,37 @@ pub fn listen(matches: &ArgMatches) -> Action {
     Action::Listen(Listen {
         credentials: match file {
             Some(path) => Credentials::TokenFile(path.clone()),
-            None => Credentials::Channels(all(matches, "CHANNEL")),
+            None => Credentials::Channels(values(matches, "CHANNEL")),
         },
-        form: match matches.get_flag("raw") {
-            true => Form::Raw,
-            false => Form::Line,
+        format: if matches.get_flag("raw") {
+            OutputFormat::Raw
+        } else {
+            OutputFormat::Line
         },
         count: matches.get_one("count").copied(),
     })
 }
 
 pub fn health(matches: &ArgMatches) -> Action {
-    Action::Health(match matches.get_flag("live") {
-        true => Probe::Alive,
-        false => Probe::Ready,
+    Action::Health(if matches.get_flag("live") {
+        Probe::Live
+    } else {
+        Probe::Ready
     })
 }
 
 pub fn completions(matches: &ArgMatches) -> Action {
     let shell = matches.get_one::<Shell>("SHELL");
-    Action::Completions(*shell.expect("clap has seen to it"))
+    Action::Completions(*shell.expect("it is required"))
+}
+
+pub fn man(matches: &ArgMatches) -> Action {
+    let page = matches.get_one::<String>("PAGE").cloned();
+    Action::Man(if matches.get_flag("list") {
+        ManPage::List
+    } else {
+        page.map_or(ManPage::Commands, ManPage::Manual)
+    })
 }
 
 pub fn unit(matches: &ArgMatches) -> Action {
@@ -72,10 +84,10 @@ pub fn unit(matches: &ArgMatches) -> Action {
     })
 }
 
-fn token(matches: &ArgMatches, right: Right) -> Action {
+fn token(matches: &ArgMatches, kind: TokenKind) -> Action {
     let lifetime = matches.get_one::<Option<Duration>>("expires");
-    Action::Token(Grant {
-        right,
+    Action::Token(TokenRequest {
+        kind,
         lifetime: *lifetime.expect("it has a default"),
     })
 }
@@ -83,26 +95,26 @@ fn token(matches: &ArgMatches, right: Right) -> Action {
 fn content(matches: &ArgMatches) -> Content {
     let channel = matches.get_one::<String>("CHANNEL");
     Content {
-        channel: channel.expect("clap has seen to it").clone(),
+        channel: channel.expect("it is required").clone(),
         message: match text(matches, "json") {
             Some(json) => Message::Json(json),
             None => Message::Event {
-                event: all(matches, "event").concat(),
+                event: values(matches, "event").concat(),
                 data: text(matches, "data"),
             },
         },
     }
 }
 
-fn text(matches: &ArgMatches, name: &str) -> Option<Text> {
+fn text(matches: &ArgMatches, name: &str) -> Option<TextSource> {
     let given = matches.get_one::<String>(name)?;
     Some(match given.as_str() {
-        "-" => Text::Stdin,
-        text => Text::Given(text.into()),
+        "-" => TextSource::Stdin,
+        text => TextSource::Argument(text.into()),
     })
 }
 
-fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
+fn values(matches: &ArgMatches, name: &str) -> Vec<String> {
     let values = matches.get_many::<String>(name);
     values.into_iter().flatten().cloned().collect()
 }

@@ -10,16 +10,16 @@ use clap::ArgMatches;
 use crate::config::{ConfigError, Given, SETTINGS, Setting, URL, Variables};
 
 const ENV_FILE: &str = ".env";
-/// What some editors begin a file with (Unicode 16.0 §23.8). It is no part of the first name.
+/// Some editors write this at the start of a file (Unicode 16.0 §23.8).
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// What a name from that file has behind it in messages.
+/// Follows the name of a setting from that file in messages.
 const ENV_FILE_SUFFIX: &str = " (in .env)";
-/// Where a value was found that was given as a flag.
+/// The origin of a value that was given as a flag.
 const FLAG: &str = "flag";
-/// What the names of our own variables begin with.
+/// The beginning of the names that are reserved for settings.
 const PREFIX: &str = "BIFROST_";
 
-/// Collects what was given for each setting, from where it counts most.
+/// Collects the value of each setting: the flag's, else the environment's, else the file's.
 ///
 /// # Errors
 /// When there is a `.env` file that can't be read.
@@ -35,7 +35,7 @@ pub fn variables(matches: &ArgMatches) -> Result<Variables, ConfigError> {
     Ok(without_overruled_secrets(all))
 }
 
-/// The flag for a secret's file wins over the secret itself, for which there is no flag.
+/// Drops a secret whose file is given as a flag: a flag wins, and the secret itself has none.
 fn without_overruled_secrets(mut all: Variables) -> Variables {
     for secret in ["JWT_SECRET", "JWT_SECRET_PREVIOUS"] {
         let file = all.get(format!("{secret}_FILE").as_str());
@@ -48,7 +48,7 @@ fn without_overruled_secrets(mut all: Variables) -> Variables {
 
 fn from_flag(setting: &Setting, matches: &ArgMatches) -> Option<Given> {
     let name = format!("--{}", setting.flag()?);
-    // A command that does not have the flag is no mistake: most settings are of the server.
+    // Most commands lack most flags, which is an error to clap and none here.
     let value = matches.try_get_one::<OsString>(setting.variable).ok()??;
     given(name, value.clone())
 }
@@ -64,12 +64,12 @@ fn from_file(setting: &Setting, file: &HashMap<String, String>) -> Option<Given>
     )
 }
 
-/// An empty value is as good as none, so that what counts less is looked at.
+/// A value, unless it is empty: then the next source is asked.
 fn given(name: String, value: OsString) -> Option<Given> {
     (!value.is_empty()).then_some(Given { name, value })
 }
 
-/// Where a value was found, in a word or two; its name tells.
+/// Where a value comes from, in a word; its name shows it.
 pub fn origin(given: &Given) -> &'static str {
     match given.name.as_str() {
         name if name.starts_with("--") => FLAG,
@@ -78,7 +78,7 @@ pub fn origin(given: &Given) -> &'static str {
     }
 }
 
-/// Names that begin like a setting, but are none: slips of the pen, as a rule.
+/// Names that begin like a setting, but are none: misspelled ones, as a rule.
 ///
 /// # Errors
 /// When there is a `.env` file that can't be read.
@@ -94,7 +94,7 @@ pub fn unknown() -> Result<Vec<String>, ConfigError> {
         .collect();
     names.sort();
     names.dedup();
-    // Kubernetes gives those to every container beside a service named bifrost.
+    // Kubernetes sets these in every container next to a service named bifrost.
     let is_linked = |name: &str| {
         let ours = name.strip_prefix(PREFIX).unwrap_or(name);
         ours.starts_with("SERVICE_") || ours == "PORT" || ours.starts_with("PORT_")
@@ -126,7 +126,8 @@ fn failed(error: &io::Error) -> ConfigError {
     ConfigError::File(format!("{ENV_FILE} can't be read: {error}"))
 }
 
-/// What is wrong with a line. It is not shown, but where it is: it may hold the secret.
+/// The error for a line that can't be read. It says where the line is, but not what is in it,
+/// which may be the secret.
 fn unreadable(error: &dotenvy::Error, last: Option<&str>) -> ConfigError {
     if let dotenvy::Error::Io(error) = error {
         return failed(error);

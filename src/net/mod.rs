@@ -8,6 +8,7 @@
 pub mod acceptor;
 pub mod connection;
 pub mod connections;
+pub mod dial;
 pub mod listener;
 pub mod networks;
 pub mod poll;

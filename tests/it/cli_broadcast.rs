@@ -1,4 +1,4 @@
-//! `bifrost broadcast`: signed here, delivered there, and failures told in one sentence.
+//! `bifrost broadcast`: messages are signed and delivered; an error is one sentence.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -111,7 +111,7 @@ fn each_line_may_be_a_whole_message() {
 }
 
 #[test]
-fn lines_go_out_as_they_come() {
+fn each_line_is_sent_at_once() {
     let server = Server::start();
     let mut alice = server.subscriber(&["news"]);
     let command = server.command(&["broadcast", "news", "--event", "e", "--lines"]);
@@ -128,7 +128,7 @@ fn lines_go_out_as_they_come() {
 }
 
 #[test]
-fn connection_that_the_server_has_closed_is_made_again() {
+fn closed_connection_is_opened_again() {
     let server = Server::with(&[("BIFROST_IDLE_TIMEOUT", "50ms"), ("BIFROST_LOG", "debug")]);
     let mut alice = server.subscriber(&["news"]);
     let command = server.command(&["broadcast", "news", "--event", "e", "--lines"]);
@@ -146,7 +146,7 @@ fn connection_that_the_server_has_closed_is_made_again() {
 }
 
 #[test]
-fn bad_line_ends_it_and_is_numbered() {
+fn bad_line_is_an_error_with_its_number() {
     let server = Server::start();
     let command = server.command(&["broadcast", "news", "--json", "-", "--lines"]);
     let outcome = command.input("{}\nnonsense\n{}\n").run();
@@ -169,7 +169,7 @@ fn closed_output_ends_it() {
 }
 
 #[test]
-fn another_secret_is_a_failure_with_its_cause() {
+fn another_secret_is_an_error_with_its_cause() {
     let server = Server::start();
     let command = server.command(&["broadcast", "news", "--event", "e"]);
     let outcome = command.env("JWT_SECRET", SECRET.to_uppercase()).run();
@@ -186,7 +186,7 @@ fn another_secret_is_a_failure_with_its_cause() {
 }
 
 #[test]
-fn message_over_the_limit_is_a_failure() {
+fn message_over_the_limit_is_an_error() {
     let server = Server::with(&[("BIFROST_MAX_BODY", "1KiB")]);
     let command = server.command(&["broadcast", "news", "--event", "e", "--data", "-"]);
     let outcome = command.input("x".repeat(3000)).run();
@@ -194,7 +194,7 @@ fn message_over_the_limit_is_a_failure() {
 }
 
 #[test]
-fn nobody_who_listens_is_a_failure() {
+fn unreachable_server_is_an_error() {
     let address = free_address();
     let launch = Launch::bare()
         .env("JWT_SECRET", SECRET)
@@ -208,7 +208,7 @@ fn nobody_who_listens_is_a_failure() {
 }
 
 #[test]
-fn what_is_no_bifrost_server_is_told() {
+fn answer_of_another_server_is_an_error() {
     for (answer, words) in [
         (
             &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"[..],
@@ -262,7 +262,7 @@ fn url_flag_wins_over_variable_wins_over_port() {
 }
 
 #[test]
-fn url_that_is_none_of_ours_is_refused() {
+fn unusable_url_is_refused() {
     for (url, words) in [
         ("https://example.com", "no TLS"),
         ("wss://example.com/subscribe", "curl"),

@@ -32,7 +32,7 @@ fn expect(outcome: &Outcome, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn good_tokens_are_said_to_be_good() {
+fn good_tokens_are_reported_as_good() {
     let subscribe = inspect(&sign(&subscribe_claims(&["user:1", "news"])));
     expect(
         &subscribe,
@@ -67,7 +67,7 @@ fn claims_are_shown_in_their_order() {
 }
 
 #[test]
-fn times_are_told_in_words() {
+fn times_are_printed_in_words() {
     let token = |claims: &str| inspect(&sign(&format!(r#"{{"channels":["a"],{claims}}}"#)));
     let past = now() - 185;
     expect(
@@ -190,7 +190,7 @@ fn content_that_is_refused_is_named() {
     expect(&outcome, 1, &["body of 1024 bytes"]);
 }
 
-/// What the server does with a token, against what inspect said.
+/// Compares what the server does with a token to the report.
 #[test]
 fn inspect_and_server_agree() {
     let server = Server::start();
@@ -263,7 +263,7 @@ fn control_characters_are_not_sent_to_the_terminal() {
 }
 
 #[test]
-fn wrong_settings_are_no_verdict() {
+fn wrong_settings_are_an_error() {
     let launch = Launch::bare()
         .env("JWT_SECRET", "short")
         .args(&["token", "inspect", "a.b.c"]);

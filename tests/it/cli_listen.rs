@@ -1,5 +1,5 @@
-//! `bifrost listen`: what arrives is on stdout to the byte, everything else on stderr, and it
-//! comes back when it is cut off.
+//! `bifrost listen`: messages are printed byte for byte on stdout, everything else on stderr, and
+//! a lost connection is opened again.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -38,13 +38,13 @@ fn expect_lines(process: &Process, lines: &[&str]) {
     assert_eq!(process.stdout.so_far(), lines);
 }
 
-/// Stands between a client and servers, and can cut the line.
+/// A TCP relay between a client and servers, which can drop its connections.
 struct Relay {
     address: SocketAddr,
-    shared: Arc<Mutex<Line>>,
+    state: Arc<Mutex<RelayState>>,
 }
 
-struct Line {
+struct RelayState {
     target: SocketAddr,
     open: Vec<TcpStream>,
 }
@@ -54,11 +54,11 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let open = Vec::new();
-        let shared = Arc::new(Mutex::new(Line { target, open }));
-        let line = shared.clone();
+        let state = Arc::new(Mutex::new(RelayState { target, open }));
+        let relay = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let target = line.lock().target;
+                let target = relay.lock().target;
                 let Ok(server) = TcpStream::connect(target) else {
                     continue;
                 };
@@ -66,17 +66,17 @@ impl Relay {
                     let (from, to) = (clone(from), clone(to));
                     thread::spawn(move || copy(from, to));
                 }
-                line.lock().open.extend([client, server]);
+                relay.lock().open.extend([client, server]);
             }
         });
-        Self { address, shared }
+        Self { address, state }
     }
 
-    /// Cuts every connection; later ones lead to `target`.
-    fn cut_over_to(&self, target: SocketAddr) {
-        let mut line = self.shared.lock();
-        line.target = target;
-        for stream in line.open.drain(..) {
+    /// Drops every connection; later ones go to `target`.
+    fn switch_to(&self, target: SocketAddr) {
+        let mut state = self.state.lock();
+        state.target = target;
+        for stream in state.open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both); // it may be gone
         }
     }
@@ -139,7 +139,7 @@ fn message_that_looks_like_a_confirmation_is_a_message() {
 }
 
 #[test]
-fn interrupt_ends_it_in_an_orderly_way() {
+fn signal_ends_it_with_a_closing_handshake() {
     let server = Server::with(&[("BIFROST_LOG", "debug")]);
     for signal in [Signal::INT, Signal::TERM] {
         let mut process = listen(&server, &["a"]);
@@ -164,7 +164,7 @@ fn count_ends_it() {
 }
 
 #[test]
-fn end_of_its_reader_ends_it_even_when_nothing_more_arrives() {
+fn closed_output_ends_it_even_when_nothing_more_arrives() {
     let server = Server::start();
     let script = r#"{ "$BIFROST" listen a; echo "status $?" >&2; } | head -1"#;
     let mut process = server.command(&[]).script(script).spawn();
@@ -204,7 +204,7 @@ fn pings_are_answered() {
 }
 
 #[test]
-fn lost_connection_is_made_again() {
+fn lost_connection_is_opened_again() {
     let (first, second) = (Server::start(), Server::start());
     let relay = Relay::to(first.address);
     let process = relay.listen(&["a", "b"]);
@@ -212,7 +212,7 @@ fn lost_connection_is_made_again() {
     process
         .stdout
         .wait_for("the first", |line| (line == r#"{"n":1}"#).then_some(()));
-    relay.cut_over_to(second.address);
+    relay.switch_to(second.address);
     process
         .stderr
         .wait_for("a note", |line| line.contains("trying again").then_some(()));
@@ -224,7 +224,7 @@ fn lost_connection_is_made_again() {
 }
 
 #[test]
-fn stop_of_the_server_is_told_and_waited_out() {
+fn restart_of_the_server_is_noted_and_waited_for() {
     let server = Server::start();
     let mut process = listen(&server, &["a"]);
     server.signal(Signal::TERM);
@@ -253,7 +253,7 @@ fn token_that_is_refused_later_is_an_error_too() {
     let other = Server::with(&[("JWT_SECRET", &SECRET.to_uppercase())]);
     let relay = Relay::to(first.address);
     let mut process = relay.listen(&["a"]);
-    relay.cut_over_to(other.address);
+    relay.switch_to(other.address);
     assert_eq!(process.wait().code(), Some(1));
     let notes = process.stderr.all();
     assert!(
@@ -298,7 +298,7 @@ fn what_does_not_speak_websocket_is_an_error() {
 }
 
 #[test]
-fn refusal_of_the_handshake_is_told() {
+fn rejected_handshake_is_an_error() {
     let server = Server::with(&[("BIFROST_MAX_CONNECTIONS", "1")]);
     let _place = server.subscriber(&["a"]);
     let outcome = server.command(&["listen", "a"]).run();
@@ -306,7 +306,7 @@ fn refusal_of_the_handshake_is_told() {
 }
 
 #[test]
-fn token_of_somebody_else_is_shown() {
+fn token_file_is_used() {
     let server = Server::start();
     let signed = token::subscriber(&["a", "b"]);
     let command = || {

@@ -295,6 +295,26 @@ fn man_page_has_every_command() {
 }
 
 #[test]
+fn pages_of_the_manual_are_listed_and_printed() {
+    let list = Launch::bare().args(&["man", "--list"]).run();
+    assert_eq!(list.code, Some(0), "{list:?}");
+    assert!(
+        list.stdout.lines().any(|name| name == "protocol"),
+        "{list:?}"
+    );
+    for name in list.stdout.lines() {
+        let page = Launch::bare().args(&["man", name]).run();
+        assert_eq!(page.code, Some(0), "{page:?}");
+        let title = format!(".TH \"BIFROST\\-{}\" 7 ", name.to_uppercase());
+        assert!(page.stdout.starts_with(&title), "{name}: {}", page.stdout);
+    }
+    Launch::bare()
+        .args(&["man", "nonsense"])
+        .run()
+        .expect_refusal(2, &["nonsense", "protocol"]);
+}
+
+#[test]
 fn every_command_has_help_without_any_setting() {
     for command in COMMANDS {
         let outcome = Launch::bare()

@@ -1,4 +1,4 @@
-//! `bifrost token subscribe|broadcast|publisher`: what is printed is what a server takes.
+//! `bifrost token subscribe|broadcast|publisher`: a server accepts the tokens that are printed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,7 +29,7 @@ fn claims(token: &str) -> Value {
 }
 
 #[test]
-fn token_to_subscribe_is_taken_by_the_server() {
+fn server_accepts_a_subscriber_token() {
     let server = Server::start();
     let mut alice = server.connect();
     alice.authenticate(&print(&["subscribe", "user:1", "news"]));
@@ -39,7 +39,7 @@ fn token_to_subscribe_is_taken_by_the_server() {
 }
 
 #[test]
-fn token_to_broadcast_is_taken_by_the_server() {
+fn server_accepts_a_message_token() {
     let server = Server::start();
     let mut alice = server.subscriber(&["news"]);
     let token = print(&["broadcast", "news", "--event", "hi", "--data", "\"you\" ✓"]);
@@ -87,7 +87,7 @@ fn publisher_token_lists_its_patterns() {
 }
 
 #[test]
-fn pattern_to_subscribe_to_is_told_to_be_a_name() {
+fn pattern_as_a_channel_name_gets_a_warning() {
     let outcome = launch(&["subscribe", "user:*", "news"]).run();
     assert_eq!(
         claims(outcome.expect_line())["channels"],
@@ -99,7 +99,7 @@ fn pattern_to_subscribe_to_is_told_to_be_a_name() {
 }
 
 #[test]
-fn publisher_token_is_taken_by_the_server() {
+fn server_accepts_a_publisher_token() {
     let server = Server::start();
     let mut alice = server.subscriber(&["user:1"]);
     let token = print(&["publisher", "user:*"]);
@@ -114,7 +114,7 @@ fn publisher_token_is_taken_by_the_server() {
 }
 
 #[test]
-fn publisher_token_that_no_proxy_would_pass_on_is_not_signed() {
+fn publisher_token_too_long_for_a_header_is_not_signed() {
     let patterns: Vec<String> = (0..40)
         .map(|number| "x".repeat(200) + &number.to_string())
         .collect();
@@ -269,7 +269,7 @@ fn settings_of_the_server_do_not_matter() {
 }
 
 #[test]
-fn full_disk_is_a_failure_and_a_closed_pipe_is_none() {
+fn full_disk_is_an_error_and_a_closed_pipe_is_not() {
     let script = r#""$BIFROST" token subscribe a > /dev/full"#;
     let launch = Launch::bare()
         .env("JWT_SECRET", token::SECRET)

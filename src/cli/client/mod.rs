@@ -1,16 +1,12 @@
-//! The other end of the wire: what the commands that speak to a server need.
+//! The client side of the protocol, for the commands that speak to a server.
 //!
-//! Plain TCP to one server, no TLS, no redirects, no proxies: whoever needs those has
-//! curl. `url` says where the server is, `http` asks it something, `subscription` listens.
+//! Plain TCP to one server: no TLS, no redirects, no proxies, for which there is curl. `url`
+//! says where the server is, `http` sends requests over `transport`, `subscription` receives
+//! messages.
 
-mod error;
-mod http;
-mod subscription;
-mod url;
-mod watch;
-
-pub use error::Trouble;
-pub use http::{Connection, Response};
-pub use subscription::{Ended, Subscription};
-pub use url::Url;
-pub use watch::Watch;
+pub mod error;
+pub mod http;
+pub mod subscription;
+mod transport;
+pub mod url;
+pub mod watch;

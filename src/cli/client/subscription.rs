@@ -1,43 +1,32 @@
-//! A subscriber's connection, seen from the client (RFC 6455 §4.1): it connects, shows a
-//! token, and gives what arrives. It waits in `poll` alone, so that it can be stopped.
+//! The client side of a subscription (RFC 6455 §4.1): connects, authenticates with a token, and
+//! receives messages. It waits only in `poll`, so that it can be cancelled.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 use serde::Deserialize;
 use tungstenite::client::client_with_config;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Error, HandshakeError, Message, Utf8Bytes, WebSocket};
 
-use super::{Trouble, Url, Watch};
+use super::error::ClientError;
+use super::url::Url;
+use super::watch::Watch;
+use crate::net::dial::{DialError, dial};
 use crate::net::poll::{self, Wait};
 
 /// For the connection, the handshake and the confirmations, each.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
-/// A server that says nothing for so long is asked whether it is there; for twice so long,
-/// it is gone.
+/// After this silence the server is sent a ping; after twice as much, it is taken for gone.
 const SILENCE: Duration = Duration::from_secs(20);
-/// For the server's half of an orderly end.
+/// For the server's half of the closing handshake.
 const CLOSING_LIMIT: Duration = Duration::from_secs(1);
 /// Longest message, in bytes: far above what a server takes unless configured otherwise.
 const MAX_MESSAGE: usize = 64 << 20;
-
-/// Why a subscription is over.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// We are asked to stop, or nobody reads any longer.
-    Wanted,
-    /// The server does not want us, and will not the next time.
-    Refused(String),
-    /// Something went wrong that may be over in a while.
-    Lost(String),
-}
 
 /// An open subscription.
 pub struct Subscription {
@@ -46,34 +35,35 @@ pub struct Subscription {
     /// Channels whose confirmation has not come yet.
     unconfirmed: VecDeque<String>,
     confirm_by: Instant,
-    heard: Instant,
-    /// Whether the server was asked if it is there, since it was heard last.
-    asked: bool,
+    /// When something was last received.
+    last_received: Instant,
+    /// Whether a ping has been sent since then.
+    is_pinged: bool,
 }
 
 impl Subscription {
-    /// Connects and shows a token for these channels.
+    /// Connects and authenticates with a token for these channels.
     ///
     /// # Errors
-    /// Why it did not come about.
+    /// Why there is no subscription.
     pub fn open(
         url: &Url,
         token: &str,
         channels: &[String],
         watch: &Watch,
-    ) -> Result<Subscription, Ended> {
-        let stream = dial_any(url, watch)?;
-        let socket = shake_hands(url, stream, watch)?;
+    ) -> Result<Subscription, ClientError> {
+        let stream = connect(url, watch)?;
+        let socket = handshake(url, stream, watch)?;
         let mut subscription = Subscription {
             socket,
             watch: watch.clone(),
             unconfirmed: channels.iter().cloned().collect(),
             confirm_by: Instant::now() + OPENING_LIMIT,
-            heard: Instant::now(),
-            asked: false,
+            last_received: Instant::now(),
+            is_pinged: false,
         };
-        let shown = serde_json::json!({ "event": "authenticate", "data": token });
-        subscription.send(Message::text(shown.to_string()))?;
+        let authenticate = serde_json::json!({ "event": "authenticate", "data": token });
+        subscription.send(Message::text(authenticate.to_string()))?;
         Ok(subscription)
     }
 
@@ -82,16 +72,16 @@ impl Subscription {
         self.unconfirmed.is_empty()
     }
 
-    /// Waits for a message, or until the last confirmation is there: then nothing.
+    /// Waits for a message; `None` when the last channel has been confirmed.
     ///
     /// # Errors
-    /// How it ended.
-    pub fn receive(&mut self) -> Result<Option<Utf8Bytes>, Ended> {
+    /// Why the subscription is over.
+    pub fn receive(&mut self) -> Result<Option<Utf8Bytes>, ClientError> {
         loop {
             self.watch.check()?;
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    self.hear();
+                    self.note_received();
                     if !self.confirms(&text) {
                         return Ok(Some(text));
                     }
@@ -99,25 +89,25 @@ impl Subscription {
                         return Ok(None);
                     }
                 }
-                Ok(Message::Close(farewell)) => {
-                    let _ = self.socket.flush(); // our half of the farewell; it may be gone
-                    return Err(ended_by(farewell));
+                Ok(Message::Close(frame)) => {
+                    let _ = self.socket.flush(); // our half of the closing handshake; the peer may be gone
+                    return Err(close_error(frame));
                 }
-                Ok(_) => self.hear(),
+                Ok(_) => self.note_received(),
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(lost(error)),
             }
         }
     }
 
-    /// Takes leave in an orderly way.
+    /// Closes the connection with a closing handshake.
     pub fn close(mut self) {
         let deadline = Instant::now() + CLOSING_LIMIT;
-        let farewell = CloseFrame {
+        let frame = CloseFrame {
             code: CloseCode::Normal,
             reason: Utf8Bytes::default(),
         };
-        let _ = self.socket.close(Some(farewell)); // what can't be sent now goes with a read
+        let _ = self.socket.close(Some(frame)); // the reads below send the rest
         loop {
             match self.socket.read() {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
@@ -133,11 +123,11 @@ impl Subscription {
         }
     }
 
-    fn hear(&mut self) {
-        (self.heard, self.asked) = (Instant::now(), false);
+    fn note_received(&mut self) {
+        (self.last_received, self.is_pinged) = (Instant::now(), false);
     }
 
-    /// Whether a text is the confirmation that is due; takes it for that only once.
+    /// Whether a text is the next confirmation that is due; counts it if so.
     fn confirms(&mut self, text: &str) -> bool {
         let due = self.unconfirmed.front();
         let is_due = due.is_some_and(|channel| confirmed(text).as_ref() == Some(channel));
@@ -147,9 +137,9 @@ impl Subscription {
         is_due
     }
 
-    fn wait(&mut self) -> Result<(), Ended> {
-        let patience = if self.asked { 2 * SILENCE } else { SILENCE };
-        let mut deadline = self.heard + patience;
+    fn wait(&mut self) -> Result<(), ClientError> {
+        let patience = if self.is_pinged { 2 * SILENCE } else { SILENCE };
+        let mut deadline = self.last_received + patience;
         if !self.is_confirmed() {
             deadline = deadline.min(self.confirm_by);
         }
@@ -159,76 +149,53 @@ impl Subscription {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                 interest |= PollFlags::OUT;
             }
-            Err(error) => return Err(lost(&error)),
+            Err(error) => return Err(lost(error)),
         }
-        match self.watch.wait(self.socket.get_ref(), interest, deadline)? {
+        let fd = PollFd::new(self.socket.get_ref(), interest);
+        match self.watch.wait(fd, deadline)? {
             Wait::Ready => Ok(()),
             Wait::TimedOut if !self.is_confirmed() && Instant::now() >= self.confirm_by => {
-                Err(Ended::Lost("the server does not confirm".into()))
+                Err(ClientError::Lost("the server does not confirm".into()))
             }
-            Wait::TimedOut if self.asked => Err(Ended::Lost("the server is silent".into())),
+            Wait::TimedOut if self.is_pinged => {
+                Err(ClientError::Lost("the server is silent".into()))
+            }
             Wait::TimedOut => {
-                self.asked = true;
+                self.is_pinged = true;
                 self.send(Message::Ping(tungstenite::Bytes::new()))
             }
         }
     }
 
-    /// What does not fit in the socket waits, and goes when there is room.
-    fn send(&mut self, message: Message) -> Result<(), Ended> {
+    /// Sends a message; what does not fit into the socket's buffer is sent by a later flush.
+    fn send(&mut self, message: Message) -> Result<(), ClientError> {
         match self.socket.send(message) {
             Ok(()) => Ok(()),
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(lost(&error)),
+            Err(error) => Err(lost(error)),
         }
     }
 }
 
-fn dial_any(url: &Url, watch: &Watch) -> Result<TcpStream, Ended> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in url.addresses().map_err(unreachable)? {
-        match dial(&address, watch)? {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(unreachable(last))
+fn connect(url: &Url, watch: &Watch) -> Result<TcpStream, ClientError> {
+    let addresses = url.addresses().map_err(ClientError::Unreachable)?;
+    dial(&addresses, OPENING_LIMIT, |fd, deadline| {
+        watch.wait(fd, deadline)
+    })
+    .map_err(|error| match error {
+        DialError::Failed(error) => ClientError::Unreachable(error),
+        DialError::Interrupted(error) => error,
+    })
 }
 
-fn unreachable(error: io::Error) -> Ended {
-    Ended::Lost(Trouble::Unreachable(error).to_string())
-}
-
-/// The outer error ends everything; after the inner one, another address may do.
-fn dial(address: &SocketAddr, watch: &Watch) -> Result<io::Result<TcpStream>, Ended> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = match socket_with(family, SocketType::STREAM, flags, None) {
-        Ok(socket) => socket,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let outcome = match connect(&socket, address) {
-        Err(Errno::INPROGRESS) => {
-            let deadline = Instant::now() + OPENING_LIMIT;
-            match watch.wait(&socket, PollFlags::OUT, deadline)? {
-                Wait::Ready => sockopt::socket_error(&socket).and_then(|outcome| outcome),
-                Wait::TimedOut => Err(Errno::TIMEDOUT),
-            }
-        }
-        outcome => outcome,
-    };
-    Ok(outcome
-        .map(|()| TcpStream::from(socket))
-        .map_err(Into::into))
-}
-
-fn shake_hands(url: &Url, stream: TcpStream, watch: &Watch) -> Result<WebSocket<TcpStream>, Ended> {
+fn handshake(
+    url: &Url,
+    stream: TcpStream,
+    watch: &Watch,
+) -> Result<WebSocket<TcpStream>, ClientError> {
     let deadline = Instant::now() + OPENING_LIMIT;
-    // Waiting goes through a handle of its own: the handshake keeps the stream.
-    let handle = stream.try_clone().map_err(unreachable)?;
+    // A second handle to wait on: the handshake owns the stream.
+    let handle = stream.try_clone().map_err(ClientError::Unreachable)?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
@@ -236,10 +203,11 @@ fn shake_hands(url: &Url, stream: TcpStream, watch: &Watch) -> Result<WebSocket<
     loop {
         match step {
             Ok((socket, _)) => return Ok(socket),
-            Err(HandshakeError::Failure(error)) => return Err(turned_down(error)),
+            Err(HandshakeError::Failure(error)) => return Err(handshake_error(error)),
             Err(HandshakeError::Interrupted(half)) => {
-                if watch.wait(&handle, PollFlags::IN, deadline)? == Wait::TimedOut {
-                    return Err(Ended::Lost("no answer in time".into()));
+                let fd = PollFd::new(&handle, PollFlags::IN);
+                if watch.wait(fd, deadline)? == Wait::TimedOut {
+                    return Err(ClientError::Broken(ErrorKind::TimedOut.into()));
                 }
                 step = half.handshake();
             }
@@ -247,9 +215,9 @@ fn shake_hands(url: &Url, stream: TcpStream, watch: &Watch) -> Result<WebSocket<
     }
 }
 
-fn turned_down(error: Error) -> Ended {
+fn handshake_error(error: Error) -> ClientError {
     let Error::Http(response) = error else {
-        return lost(&error);
+        return lost(error);
     };
     #[derive(Deserialize)]
     struct ErrorBody {
@@ -261,35 +229,39 @@ fn turned_down(error: Error) -> Ended {
     let what = format!("answered {status}{}", reason.unwrap_or_default());
     match status {
         // Request Timeout, Too Many Requests: another time, perhaps.
-        408 | 429 | 500.. => Ended::Lost(what),
-        404 => Ended::Refused(format!("{what}; is the URL that of a Bifrost server?")),
-        _ => Ended::Refused(what),
+        408 | 429 | 500.. => ClientError::Lost(what),
+        404 => ClientError::Rejected(format!("{what}; is the URL that of a Bifrost server?")),
+        _ => ClientError::Rejected(what),
     }
 }
 
-fn ended_by(farewell: Option<CloseFrame>) -> Ended {
-    let Some(CloseFrame { code, reason }) = farewell else {
-        return Ended::Lost("the server closed the connection".into());
+fn close_error(frame: Option<CloseFrame>) -> ClientError {
+    let Some(CloseFrame { code, reason }) = frame else {
+        return ClientError::Lost("the server closed the connection".into());
     };
     match u16::from(code) {
-        4001 => Ended::Refused(format!(
+        4001 => ClientError::Rejected(format!(
             "the server refused the token (4001 {reason}): it has expired, or the server's secret, \
              JWT_ALGORITHM or clock is another; `bifrost token inspect` on that machine tells"
         )),
-        1008 => Ended::Refused(format!("the server refused the channels (1008 {reason})")),
-        code => Ended::Lost(format!(
+        1008 => ClientError::Rejected(format!("the server refused the channels (1008 {reason})")),
+        code => ClientError::Lost(format!(
             "the server closed the connection ({code} {reason})"
         )),
     }
 }
 
-fn lost(error: &Error) -> Ended {
-    Ended::Lost(match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => "the connection was closed".into(),
-        Error::Io(error) => format!("the connection broke: {error}"),
-        Error::Protocol(error) => format!("what answers is no WebSocket server of ours: {error}"),
-        error => error.to_string(),
-    })
+fn lost(error: Error) -> ClientError {
+    match error {
+        Error::Io(error) => ClientError::Broken(error),
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            ClientError::Lost("the connection was closed".into())
+        }
+        Error::Protocol(error) => ClientError::Protocol(format!(
+            "what answers is no WebSocket server of ours: {error}"
+        )),
+        error => ClientError::Lost(error.to_string()),
+    }
 }
 
 /// The channel in `{"event":"subscribed","data":"{\"channel\":\"…\"}"}`.
@@ -342,17 +314,17 @@ mod tests {
     #[test]
     fn only_what_will_not_change_is_final() {
         let by = |code: u16| {
-            ended_by(Some(CloseFrame {
+            close_error(Some(CloseFrame {
                 code: code.into(),
                 reason: "why".into(),
             }))
         };
         for code in [4001, 1008] {
-            assert!(matches!(by(code), Ended::Refused(why) if why.contains("why")));
+            assert!(matches!(by(code), ClientError::Rejected(why) if why.contains("why")));
         }
         for code in [1000, 1001, 1012, 1013, 4002] {
-            assert!(matches!(by(code), Ended::Lost(_)));
+            assert!(matches!(by(code), ClientError::Lost(_)));
         }
-        assert!(matches!(ended_by(None), Ended::Lost(_)));
+        assert!(matches!(close_error(None), ClientError::Lost(_)));
     }
 }

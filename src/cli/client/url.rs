@@ -4,9 +4,19 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
+use http::Uri;
+use http::uri::Authority;
+
 const DEFAULT_PORT: u16 = 80;
 /// Endpoints that people leave at the end of a URL that they have copied.
 const ENDPOINTS: [&str; 2] = ["/broadcast", "/subscribe"];
+
+/// What to use where there is no host.
+const HOST: &str = "a host behind the ://, such as 127.0.0.1, [::1] or localhost";
+/// What to use where a character can't stand in a URL.
+const ENCODED: &str = "a URL without spaces and umlauts; write those as %20 and the like";
+/// What to use where the host is no IPv6 address, but looks like one.
+const IPV6: &str = "an IPv6 address between [ and ]";
 
 /// The base of a server's addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +47,18 @@ impl Url {
             }
             _ => return Err("http:// or ws:// before the host"),
         }
-        let path_at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(path_at);
-        let (host, port) = split_authority(authority)?;
+        if rest.contains(['?', '#']) {
+            return Err("a URL without ? and #");
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ENCODED);
+        }
+        let uri: Uri = text.parse().map_err(|_| fault(rest))?;
+        let authority = uri.authority().ok_or(HOST)?;
         Ok(Url {
-            host: host.into(),
-            port,
-            prefix: prefix(path)?.into(),
+            host: host(authority)?.into(),
+            port: port(authority)?,
+            prefix: prefix(uri.path()).into(),
         })
     }
 
@@ -72,10 +87,11 @@ impl Url {
     }
 
     /// Host and port, as the `Host` header has them.
-    pub fn authority(&self) -> String {
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
+    fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
         };
         match self.port {
             DEFAULT_PORT => host,
@@ -83,14 +99,14 @@ impl Url {
         }
     }
 
-    /// The path of one of the server's endpoints.
-    pub fn path(&self, endpoint: &str) -> String {
-        format!("{}{endpoint}", self.prefix)
+    /// The URL of one of the server's endpoints.
+    pub fn endpoint(&self, path: &str) -> String {
+        format!("{self}{path}")
     }
 
-    /// The address of the WebSocket.
+    /// The URL of the WebSocket.
     pub fn websocket(&self) -> String {
-        format!("ws://{}{}", self.authority(), self.path("/subscribe"))
+        format!("ws://{}{}/subscribe", self.authority(), self.prefix)
     }
 }
 
@@ -100,43 +116,51 @@ impl fmt::Display for Url {
     }
 }
 
-fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
-    if authority.contains('@') {
-        return Err("a URL without a name and a password");
+/// What to use instead of a URL whose rest, behind the `://`, can't be parsed.
+fn fault(rest: &str) -> &'static str {
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.parse::<Authority>().is_ok() {
+        return ENCODED;
     }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("a ] behind the IPv6 address")?;
-            host.parse::<Ipv6Addr>()
-                .map_err(|_| "an IPv6 address between [ and ]")?;
-            (host, port)
-        }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let is_part_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-    if host.is_empty() || !host.chars().all(is_part_of_a_name) {
-        return Err("a host behind the ://, such as 127.0.0.1, [::1] or localhost");
-    }
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => Some(DEFAULT_PORT),
-        None => None,
-        // The standard parser would also take a plus sign.
-        Some(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
-        Some(digits) => digits.parse().ok().filter(|&port| port > 0),
-    };
-    Ok((host, port.ok_or("a port from 1 to 65535 behind the host")?))
+    if rest.starts_with('[') { IPV6 } else { HOST }
 }
 
-fn prefix(path: &str) -> Result<&str, &'static str> {
-    if path.contains(['?', '#']) {
-        return Err("a URL without ? and #");
+fn host(authority: &Authority) -> Result<&str, &'static str> {
+    if authority.as_str().contains('@') {
+        return Err("a URL without a name and a password");
     }
-    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a URL without spaces and umlauts; write those as %20 and the like");
+    let host = authority.host();
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.trim_end_matches(']');
+        return address
+            .parse::<Ipv6Addr>()
+            .map(|_| address)
+            .map_err(|_| IPV6);
     }
+    let is_part_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if host.is_empty() || !host.chars().all(is_part_of_a_name) {
+        return Err(HOST);
+    }
+    Ok(host)
+}
+
+fn port(authority: &Authority) -> Result<u16, &'static str> {
+    let behind_host = &authority.as_str()[authority.host().len()..];
+    if behind_host.is_empty() {
+        return Ok(DEFAULT_PORT);
+    }
+    let digits = behind_host.strip_prefix(':').unwrap_or_default();
+    // The standard parser would also take a plus sign.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|&port| is_number && port > 0);
+    port.ok_or("a port from 1 to 65535 behind the host")
+}
+
+/// The path without an endpoint of ours and the slash at its end.
+fn prefix(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let without = ENDPOINTS.iter().find_map(|end| path.strip_suffix(end));
-    Ok(without.unwrap_or(path).trim_end_matches('/'))
+    without.unwrap_or(path).trim_end_matches('/')
 }
 
 #[cfg(test)]
@@ -172,7 +196,10 @@ mod tests {
     #[test]
     fn endpoints_stand_behind_the_prefix() {
         let url = Url::parse("http://[::1]:3000/live/").unwrap();
-        assert_eq!(url.path("/broadcast"), "/live/broadcast");
+        assert_eq!(
+            url.endpoint("/broadcast"),
+            "http://[::1]:3000/live/broadcast"
+        );
         assert_eq!(url.websocket(), "ws://[::1]:3000/live/subscribe");
     }
 
@@ -200,6 +227,27 @@ mod tests {
             "ftp://h",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sentence_names_what_is_wrong() {
+        for (text, words) in [
+            ("http://", "a host"),
+            ("http://:3000", "a host"),
+            ("http://h:80a", "a port"),
+            ("http://[::1]3000", "a port"),
+            ("http://[h]:1", "IPv6"),
+            ("http://[::1", "IPv6"),
+            ("http://user:pass@h", "a password"),
+            ("http://h/a b", "spaces"),
+            ("http://h/\u{e4}", "umlauts"),
+            ("http://h/<", "%20"),
+            ("http://h/?q", "without ?"),
+            ("ftp://h", "before the host"),
+        ] {
+            let cure = Url::parse(text).unwrap_err();
+            assert!(cure.contains(words), "{text}: {cure}");
         }
     }
 

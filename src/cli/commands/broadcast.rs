@@ -1,4 +1,4 @@
-//! `bifrost broadcast`: signs messages, posts them, and prints how many had each.
+//! `bifrost broadcast`: signs messages, posts them, and prints each one's number of deliveries.
 
 use std::time::Duration;
 
@@ -6,97 +6,102 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::input::{Stdin, keys, server_url};
+use super::outcome::{CommandError, Status};
 use super::output::Reader;
-use super::{Failure, Status, claims, output, token};
-use crate::cli::client::{Connection, Response};
-use crate::cli::{Broadcast, Message, Text, Times};
+use super::{claims, output, token};
+use crate::cli::action::{Broadcast, Message, Repeat, TextSource};
+use crate::cli::client::http::{HttpClient, Response};
 use crate::config::{Keys, Variables};
 
-/// How long a token is good that is posted at once: clocks may differ a little.
+/// How long a token is valid. It is posted at once, but clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// For a message to be sent and answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends what was asked for.
+/// Sends the messages.
 ///
 /// # Errors
-/// When it can't be sent, or the server refuses it.
-pub fn run(variables: &Variables, broadcast: &Broadcast) -> Result<Status, Failure> {
+/// When one can't be sent, or the server rejects it.
+pub fn run(variables: &Variables, broadcast: &Broadcast) -> Result<Status, CommandError> {
     let mut stdin = Stdin::default();
-    let mut sender = Sender {
+    let sender = Sender {
         keys: keys(variables, &mut stdin)?,
-        connection: Connection::new(server_url(variables)?, PATIENCE),
+        client: HttpClient::new(server_url(variables)?, TIMEOUT),
         channel: &broadcast.content.channel,
     };
-    match broadcast.times {
-        Times::Once => {
+    match broadcast.repeat {
+        Repeat::Once => {
             let message = token::message(&broadcast.content.message, &mut stdin)?;
             let deliveries = sender.send(&message)?;
             output::line(&deliveries.to_string())?;
         }
-        Times::EachLine => send_lines(&mut sender, &broadcast.content.message, &mut stdin)?,
+        Repeat::EachLine => send_lines(&sender, &broadcast.content.message, &mut stdin)?,
     }
     Ok(Status::Good)
 }
 
-fn send_lines(sender: &mut Sender<'_>, form: &Message, stdin: &mut Stdin) -> Result<(), Failure> {
-    let is_on_stdin = match form {
-        Message::Json(text) => *text == Text::Stdin,
-        Message::Event { data, .. } => !matches!(data, Some(Text::Given(_))),
+fn send_lines(
+    sender: &Sender<'_>,
+    template: &Message,
+    stdin: &mut Stdin,
+) -> Result<(), CommandError> {
+    let is_on_stdin = match template {
+        Message::Json(text) => *text == TextSource::Stdin,
+        Message::Event { data, .. } => !matches!(data, Some(TextSource::Argument(_))),
     };
     if !is_on_stdin {
-        return Err(Failure::Usage(
+        return Err(CommandError::Usage(
             "--lines takes what it sends from stdin; leave --data out, or use --json -".into(),
         ));
     }
     for (number, line) in (1..).zip(stdin.lines()?) {
         let sent = line
-            .and_then(|line| from_line(form, &line))
+            .and_then(|line| from_line(template, &line))
             .and_then(|message| sender.send(&message));
-        let deliveries = sent.map_err(|failure| in_line(number, &failure))?;
-        if output::line(&deliveries.to_string())? == Reader::Gone {
+        let deliveries = sent.map_err(|error| with_line_number(number, &error))?;
+        if output::line(&deliveries.to_string())? == Reader::Closed {
             let sentence = format!("nobody reads the output any more; stopped after line {number}");
-            return Err(Failure::Failed(sentence));
+            return Err(CommandError::Failed(sentence));
         }
     }
     Ok(())
 }
 
-fn from_line(form: &Message, line: &str) -> Result<Box<RawValue>, Failure> {
-    match form {
+fn from_line(template: &Message, line: &str) -> Result<Box<RawValue>, CommandError> {
+    match template {
         Message::Json(_) => claims::object(line),
         Message::Event { event, .. } => Ok(claims::event(event, Some(line))),
     }
 }
 
-/// What stands on stdin is no mistake of whoever typed the command.
-fn in_line(number: u64, failure: &Failure) -> Failure {
-    Failure::Failed(format!("line {number}: {failure}"))
+/// Names the line. A wrong line on stdin is not a wrong argument: the exit status is 1.
+fn with_line_number(number: u64, error: &CommandError) -> CommandError {
+    CommandError::Failed(format!("line {number}: {error}"))
 }
 
-/// Whoever sends to one channel.
+/// Signs and posts messages to one channel.
 struct Sender<'a> {
     keys: Keys,
-    connection: Connection,
+    client: HttpClient,
     channel: &'a str,
 }
 
 impl Sender<'_> {
-    /// Signs a message and posts it; gives the number of deliveries.
-    fn send(&mut self, message: &RawValue) -> Result<u64, Failure> {
+    /// Signs a message and posts it; returns the number of deliveries.
+    fn send(&self, message: &RawValue) -> Result<u64, CommandError> {
         let token = claims::broadcast(self.channel, message, Some(LIFETIME), &self.keys)?;
         let body = serde_json::json!({ "token": token }).to_string();
-        let answer = self.connection.post("/broadcast", &body);
-        let response = answer.map_err(|trouble| self.failed(&trouble.to_string()))?;
+        let answer = self.client.post("/broadcast", &body);
+        let response = answer.map_err(|error| self.failed(&error.to_string()))?;
         read(&response).map_err(|sentence| self.failed(&sentence))
     }
 
-    fn failed(&self, sentence: &str) -> Failure {
-        Failure::Failed(format!("{}: {sentence}", self.connection.url()))
+    fn failed(&self, sentence: &str) -> CommandError {
+        CommandError::Failed(format!("{}: {sentence}", self.client.url()))
     }
 }
 
-/// The number in an answer, or what is wrong with it.
+/// The number of deliveries in an answer, or a sentence that says what is wrong.
 fn read(response: &Response) -> Result<u64, String> {
     #[derive(Deserialize)]
     struct Sent {

@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::{Failure, Status, output};
-use crate::cli;
+use super::outcome::{CommandError, Status};
+use super::output;
+use crate::cli::variables;
 use crate::config::{Config, ConfigError, Given, SETTINGS, Setting, Variables};
 use crate::net::connections;
 use crate::net::listener::Listener;
@@ -15,10 +16,10 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 ///
 /// # Errors
 /// As for `serve`: the first setting that is wrong. The errors of the others are printed before.
-pub fn run(variables: &Variables) -> Result<Status, Failure> {
+pub fn run(variables: &Variables) -> Result<Status, CommandError> {
     let config =
         Config::from_variables(variables).map_err(|first| with_all_errors(variables, first))?;
-    let config = config.with_unknown(cli::unknown()?);
+    let config = config.with_unknown(variables::unknown()?);
     config.check_listeners(variables)?;
     let table: String = SETTINGS
         .iter()
@@ -34,19 +35,19 @@ pub fn run(variables: &Variables) -> Result<Status, Failure> {
 
 /// Binds both listeners for a moment, on a free port: the configured one may be in use by the
 /// running server, and any port shows whether the address is one of this machine.
-fn bind(config: &Config) -> Result<(), Failure> {
+fn bind(config: &Config) -> Result<(), CommandError> {
     let what = format!("can't listen on HOST {:?}", config.host);
-    Listener::bind(&config.host, 0).map_err(Failure::system(what))?;
+    Listener::bind(&config.host, 0).map_err(CommandError::system(what))?;
     if let Some(mut address) = config.metrics_addr {
         let what = format!("can't listen on BIFROST_METRICS_ADDR {address}");
         address.set_port(0);
-        Listener::bind_to(address).map_err(Failure::system(what))?;
+        Listener::bind_to(address).map_err(CommandError::system(what))?;
     }
     Ok(())
 }
 
 /// Prints every error but the first, which the caller prints.
-fn with_all_errors(variables: &Variables, first: ConfigError) -> Failure {
+fn with_all_errors(variables: &Variables, first: ConfigError) -> CommandError {
     let errors = Config::errors(variables).into_iter();
     for error in errors.filter(|error| *error != first) {
         output::note(&error.to_string());
@@ -62,7 +63,7 @@ fn row(setting: &Setting, variables: &Variables, config: &Config) -> Option<Stri
         return None;
     }
     let value = setting.value_in(config);
-    let origin = given.map_or("default", cli::origin);
+    let origin = given.map_or("default", variables::origin);
     let variable = setting.variable;
     Some(format!("{variable:<30} {value:<28} {origin}\n"))
 }

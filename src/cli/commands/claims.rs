@@ -1,5 +1,5 @@
-//! The claims that we sign: checked as a server would check them, so that what is printed
-//! or sent is never refused for its content.
+//! Tokens that the commands sign. The claims are checked as the server checks them, so that it
+//! never rejects one for its content.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,20 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Failure;
+use super::outcome::CommandError;
 use crate::auth;
 use crate::config::Keys;
 use crate::protocol::channel;
 use crate::protocol::json;
-use crate::protocol::limits::MAX_CHANNELS;
-use crate::protocol::limits::MAX_JSON_DEPTH;
+use crate::protocol::limits::{MAX_CHANNELS, MAX_JSON_DEPTH};
 
 /// The claims take one level of nesting for themselves.
 const MAX_MESSAGE_DEPTH: usize = MAX_JSON_DEPTH - 1;
 /// Longest publisher's token, in bytes: nginx and others take 8 KiB for one header.
 const MAX_PUBLISHER_TOKEN: usize = 8000;
 
-/// What a browser shows to listen.
+/// The claims of a subscriber token.
 #[derive(Serialize)]
 struct Subscribe<'a> {
     channels: &'a [String],
@@ -28,7 +27,7 @@ struct Subscribe<'a> {
     exp: Option<u64>,
 }
 
-/// One message, signed.
+/// The claims of a message token.
 #[derive(Serialize)]
 struct Broadcast<'a> {
     channel: &'a str,
@@ -37,7 +36,7 @@ struct Broadcast<'a> {
     exp: Option<u64>,
 }
 
-/// What a script shows to send whatever it likes.
+/// The claims of a publisher token.
 #[derive(Serialize)]
 struct Publish<'a> {
     broadcast: &'a [String],
@@ -45,21 +44,21 @@ struct Publish<'a> {
     exp: Option<u64>,
 }
 
-/// A token to listen to these channels.
+/// A subscriber token for these channels.
 ///
 /// # Errors
-/// When there are too many, or one can't be a channel.
+/// When there are too many, or one is not a channel name.
 pub fn subscribe(
     channels: &[String],
     lifetime: Option<Duration>,
     keys: &Keys,
-) -> Result<String, Failure> {
+) -> Result<String, CommandError> {
     for channel in channels {
         check_channel(channel)?;
     }
     let distinct = channels.iter().collect::<HashSet<_>>().len();
     if distinct > MAX_CHANNELS {
-        return Err(Failure::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "{distinct} channels are too many; a connection holds at most {MAX_CHANNELS}"
         )));
     }
@@ -67,16 +66,16 @@ pub fn subscribe(
     sign(&Subscribe { channels, exp }, keys)
 }
 
-/// A token that is one message; see [`event`] and [`object`].
+/// A message token; [`event`] and [`object`] make the message.
 ///
 /// # Errors
-/// When the channel can't be one.
+/// When the channel is not a channel name.
 pub fn broadcast(
     channel: &str,
     message: &RawValue,
     lifetime: Option<Duration>,
     keys: &Keys,
-) -> Result<String, Failure> {
+) -> Result<String, CommandError> {
     check_channel(channel)?;
     let exp = expiry(lifetime);
     let claims = Broadcast {
@@ -87,18 +86,18 @@ pub fn broadcast(
     sign(&claims, keys)
 }
 
-/// A token to send anything to channels that match.
+/// A publisher token for channels that match these patterns.
 ///
 /// # Errors
-/// When a pattern can match nothing or looks like a mistake, or the token gets too long.
+/// When a pattern can match nothing or looks like a mistake, or the token is too long.
 pub fn publish(
     patterns: &[String],
     lifetime: Option<Duration>,
     keys: &Keys,
-) -> Result<String, Failure> {
+) -> Result<String, CommandError> {
     for pattern in patterns {
         check_pattern(pattern)
-            .map_err(|fault| Failure::Usage(format!("pattern {} {fault}", shown(pattern))))?;
+            .map_err(|fault| CommandError::Usage(format!("pattern {} {fault}", quoted(pattern))))?;
     }
     let exp = expiry(lifetime);
     let claims = Publish {
@@ -108,24 +107,24 @@ pub fn publish(
     let token = sign(&claims, keys)?;
     match token.len() {
         0..=MAX_PUBLISHER_TOKEN => Ok(token),
-        size => Err(Failure::Usage(format!(
+        size => Err(CommandError::Usage(format!(
             "the token would have {size} bytes, and a header that every proxy takes has room for \
              {MAX_PUBLISHER_TOKEN}; use fewer patterns, or a * at their end"
         ))),
     }
 }
 
-/// A server takes a star within a pattern for the character that it is. Who types one expects
-/// more, and would find out when nothing matches.
+/// Refuses a `*` that is not the last character: to the server it is a character like any
+/// other, so that the pattern would match nothing that its author expects.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence.
+/// What is wrong with the pattern, as the end of a sentence.
 fn check_pattern(pattern: &str) -> Result<(), String> {
     channel::check(pattern).map_err(|fault| fault.to_string())?;
-    match pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
-        true => Err("has a * that is not its last character".into()),
-        false => Ok(()),
+    if pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
+        return Err("has a * that is not its last character".into());
     }
+    Ok(())
 }
 
 /// `{"event":…,"data":…}`, where data is a string, or left out.
@@ -139,37 +138,38 @@ pub fn event(event: &str, data: Option<&str>) -> Box<RawValue> {
     serde_json::value::to_raw_value(&Event { event, data }).expect("strings are JSON")
 }
 
-/// A message that is written already.
+/// A message that is given as JSON; its text is kept.
 ///
 /// # Errors
 /// When it is not a JSON object, or nested too deep.
-pub fn object(text: &str) -> Result<Box<RawValue>, Failure> {
+pub fn object(text: &str) -> Result<Box<RawValue>, CommandError> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     if json::depth(text.as_bytes()) > MAX_MESSAGE_DEPTH {
         let sentence = format!("the message is nested over {MAX_MESSAGE_DEPTH} levels deep");
-        return Err(Failure::Usage(sentence));
+        return Err(CommandError::Usage(sentence));
     }
     let message: Box<RawValue> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Failure::Usage(format!(
+        CommandError::Usage(format!(
             "the message is not JSON (line {line}, column {column}); use an object such as \
              {{\"event\":\"hi\",\"data\":\"you\"}}"
         ))
     })?;
-    match message.get().starts_with('{') {
-        true => Ok(message),
-        false => Err(Failure::Usage(
+    if !message.get().starts_with('{') {
+        return Err(CommandError::Usage(
             "the message is not a JSON object; use one such as {\"event\":\"hi\"}".into(),
-        )),
+        ));
     }
+    Ok(message)
 }
 
-fn check_channel(name: &str) -> Result<(), Failure> {
-    channel::check(name).map_err(|fault| Failure::Usage(format!("channel {} {fault}", shown(name))))
+fn check_channel(name: &str) -> Result<(), CommandError> {
+    channel::check(name)
+        .map_err(|fault| CommandError::Usage(format!("channel {} {fault}", quoted(name))))
 }
 
-/// A name as a message shows it: its beginning will do.
-fn shown(name: &str) -> String {
+/// A name in quotation marks; of a long one the beginning.
+fn quoted(name: &str) -> String {
     const LONG: usize = 40;
     match name.char_indices().nth(LONG) {
         Some((end, _)) => format!("{:?}…", &name[..end]),
@@ -177,16 +177,16 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// The first whole second that is not before the end of the lifetime.
+/// When a lifetime that begins now ends, rounded up to a second.
 fn expiry(lifetime: Option<Duration>) -> Option<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let end = now.unwrap_or(Duration::ZERO) + lifetime?;
     Some(end.as_secs() + u64::from(end.subsec_nanos() > 0))
 }
 
-fn sign(claims: &impl Serialize, keys: &Keys) -> Result<String, Failure> {
+fn sign(claims: &impl Serialize, keys: &Keys) -> Result<String, CommandError> {
     auth::sign(claims, &keys.secret, keys.algorithm)
-        .map_err(|error| Failure::Failed(format!("can't sign: {error}")))
+        .map_err(|error| CommandError::Failed(format!("can't sign: {error}")))
 }
 
 #[cfg(test)]
@@ -239,8 +239,8 @@ mod tests {
         names.push("7".into());
         assert!(subscribe(&names, None, &keys()).is_ok());
         names.push("another".into());
-        let failure = subscribe(&names, None, &keys()).unwrap_err().to_string();
-        assert!(failure.contains("129 channels"), "{failure}");
+        let error = subscribe(&names, None, &keys()).unwrap_err().to_string();
+        assert!(error.contains("129 channels"), "{error}");
     }
 
     #[test]
@@ -267,8 +267,8 @@ mod tests {
         }
 
         #[test]
-        fn long_names_are_shown_short(name in "\\PC{0,60}") {
-            prop_assert!(shown(&name).chars().count() <= 8 * 60);
+        fn long_names_are_cut(name in "\\PC{0,60}") {
+            prop_assert!(quoted(&name).chars().count() <= 8 * 60);
         }
     }
 }

@@ -1,40 +1,43 @@
-//! `bifrost health`: one question, one line, one exit status.
+//! `bifrost health`: asks a server whether it is well.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::input::server_url;
-use super::{Failure, Status, output};
-use crate::cli::Probe;
-use crate::cli::client::Connection;
+use super::outcome::{CommandError, Status};
+use super::output;
+use crate::cli::action::Probe;
+use crate::cli::client::http::HttpClient;
 use crate::config::Variables;
 
-/// A server that needs longer is not well; container health checks wait 30 s.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For the whole request. Container health checks wait 30 s.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks, and prints the answer if it is a good one.
+/// Asks, and prints a line if the server is well.
 ///
 /// # Errors
-/// When it is not, or there is none.
-pub fn run(variables: &Variables, probe: Probe) -> Result<Status, Failure> {
+/// When it is not, or does not answer.
+pub fn run(variables: &Variables, probe: Probe) -> Result<Status, CommandError> {
     #[derive(Deserialize)]
     struct Health {
         status: String,
     }
     let (endpoint, good, bad) = match probe {
         Probe::Ready => ("/readyz", "ready", "not ready"),
-        Probe::Alive => ("/healthz", "alive", "not well"),
+        Probe::Live => ("/healthz", "alive", "not well"),
     };
     let url = server_url(variables)?;
-    let answer = Connection::new(url.clone(), PATIENCE).get(endpoint);
-    let response = answer.map_err(|trouble| Failure::Failed(format!("{url}: {trouble}")))?;
+    let answer = HttpClient::new(url.clone(), TIMEOUT).get(endpoint);
+    let response = answer.map_err(|error| CommandError::Failed(format!("{url}: {error}")))?;
     match (response.status, serde_json::from_slice(&response.body)) {
         (200, Ok(Health { status })) if status == "ok" => {
             output::line(&format!("{url} is {good}")).map(|_| Status::Good)
         }
-        (503, Ok(Health { status })) => Err(Failure::Failed(format!("{url} is {bad}: {status}"))),
-        (status, _) => Err(Failure::Failed(format!(
+        (503, Ok(Health { status })) => {
+            Err(CommandError::Failed(format!("{url} is {bad}: {status}")))
+        }
+        (status, _) => Err(CommandError::Failed(format!(
             "{url}: answered {status}; is the URL that of a Bifrost server?"
         ))),
     }

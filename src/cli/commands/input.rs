@@ -1,31 +1,32 @@
-//! What the commands are given beside their arguments: the secret, the server's place, and
-//! stdin, which only one thing can come from.
+//! Inputs of the commands beside their arguments: the secret, the server's URL, and stdin,
+//! from which only one of them can be read.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, StdinLock};
 use std::os::unix::ffi::OsStringExt;
 
-use crate::cli::Text;
-use crate::cli::client::Url;
+use crate::cli::action::TextSource;
+use crate::cli::client::url::Url;
 use crate::config::{self, Given, Keys, Variables};
 
-use super::{Failure, output};
+use super::outcome::CommandError;
+use super::output;
 
 /// Most that is read from stdin for one message or token, in bytes: far above what a server
 /// takes unless configured otherwise.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// Stdin, and what it was used for.
+/// Stdin, which is read for one thing at most.
 #[derive(Debug, Default)]
 pub struct Stdin {
     used_for: Option<&'static str>,
 }
 
 impl Stdin {
-    /// Stdin, for the one thing that comes from it.
-    fn take(&mut self, what: &'static str) -> Result<StdinLock<'static>, Failure> {
+    /// Reserves stdin for one thing; asks for it where stdin is a terminal.
+    fn take(&mut self, what: &'static str) -> Result<StdinLock<'static>, CommandError> {
         if let Some(other) = self.used_for.replace(what) {
-            return Err(Failure::Usage(format!(
+            return Err(CommandError::Usage(format!(
                 "{other} and {what} can't both come from stdin; give one of them otherwise"
             )));
         }
@@ -35,35 +36,39 @@ impl Stdin {
         Ok(io::stdin().lock())
     }
 
-    /// Everything, but for a line break at the end.
+    /// The whole of stdin, without a line break at its end.
     ///
     /// # Errors
     /// When it can't be read, is too long or not UTF-8.
-    pub fn text(&mut self, what: &'static str) -> Result<String, Failure> {
+    pub fn text(&mut self, what: &'static str) -> Result<String, CommandError> {
         let mut bytes = Vec::new();
         let mut input = self.take(what)?.take(MAX_TEXT + 1);
         input.read_to_end(&mut bytes).map_err(unreadable)?;
         utf8(bytes, what)
     }
 
-    /// A text that was given, or is on stdin.
+    /// A text from the command line or from stdin.
     ///
     /// # Errors
     /// As for [`Stdin::text`].
-    pub fn resolve(&mut self, text: &Text, what: &'static str) -> Result<String, Failure> {
+    pub fn resolve(
+        &mut self,
+        text: &TextSource,
+        what: &'static str,
+    ) -> Result<String, CommandError> {
         match text {
-            Text::Given(text) => Ok(text.clone()),
-            Text::Stdin => self.text(what),
+            TextSource::Argument(text) => Ok(text.clone()),
+            TextSource::Stdin => self.text(what),
         }
     }
 
-    /// Every line as it comes, without its line break.
+    /// Each line when it arrives, without its line break.
     ///
     /// # Errors
-    /// When something else has come from stdin.
+    /// When something else is read from stdin already.
     pub fn lines(
         &mut self,
-    ) -> Result<impl Iterator<Item = Result<String, Failure>> + use<>, Failure> {
+    ) -> Result<impl Iterator<Item = Result<String, CommandError>> + use<>, CommandError> {
         let mut input = self.take("the lines")?;
         Ok(std::iter::from_fn(move || {
             let mut bytes = Vec::new();
@@ -77,7 +82,7 @@ impl Stdin {
     }
 
     /// The secret, as bytes.
-    fn secret(&mut self) -> Result<OsString, Failure> {
+    fn secret(&mut self) -> Result<OsString, CommandError> {
         let mut bytes = Vec::new();
         let mut input = self.take("the secret")?.take(MAX_TEXT);
         input.read_to_end(&mut bytes).map_err(unreadable)?;
@@ -85,11 +90,11 @@ impl Stdin {
     }
 }
 
-/// The secret and the algorithm; the file `-` is stdin.
+/// The secret and the algorithm. The secret is read from stdin where its file is `-`.
 ///
 /// # Errors
-/// As the server would say it.
-pub fn keys(variables: &Variables, stdin: &mut Stdin) -> Result<Keys, Failure> {
+/// Those of the server's settings.
+pub fn keys(variables: &Variables, stdin: &mut Stdin) -> Result<Keys, CommandError> {
     let file = variables.get("JWT_SECRET_FILE");
     match file.filter(|given| given.value == "-" && !variables.contains_key("JWT_SECRET")) {
         None => Ok(Keys::from_variables(variables)?),
@@ -106,32 +111,33 @@ pub fn keys(variables: &Variables, stdin: &mut Stdin) -> Result<Keys, Failure> {
     }
 }
 
-/// Where the server is: as told, or where one with our HOST and PORT is on this machine.
+/// The server's URL: `BIFROST_URL`, or this machine's server with these `HOST` and `PORT`.
 ///
 /// # Errors
 /// When one of these is wrong.
-pub fn server_url(variables: &Variables) -> Result<Url, Failure> {
+pub fn server_url(variables: &Variables) -> Result<Url, CommandError> {
     if let Some(given) = variables.get("BIFROST_URL") {
         let text = given.value.to_string_lossy();
-        return Url::parse(text.trim())
-            .map_err(|cure| Failure::Usage(format!("{} is {text:?}; use {cure}", given.name)));
+        return Url::parse(text.trim()).map_err(|cure| {
+            CommandError::Usage(format!("{} is {text:?}; use {cure}", given.name))
+        });
     }
     let (host, port) = config::listen_address(variables)?;
     if port == 0 {
-        return Err(Failure::Usage(
+        return Err(CommandError::Usage(
             "PORT is 0, so that the server's port is not known; give --url http://HOST:PORT".into(),
         ));
     }
     Ok(Url::of_server(&host, port))
 }
 
-fn utf8(bytes: Vec<u8>, what: &str) -> Result<String, Failure> {
+fn utf8(bytes: Vec<u8>, what: &str) -> Result<String, CommandError> {
     if bytes.len() as u64 > MAX_TEXT {
         let sentence = format!("{what} on stdin is over {MAX_TEXT} bytes");
-        return Err(Failure::Failed(sentence));
+        return Err(CommandError::Failed(sentence));
     }
     String::from_utf8(without_line_break(bytes))
-        .map_err(|_| Failure::Failed(format!("{what} on stdin is not UTF-8")))
+        .map_err(|_| CommandError::Failed(format!("{what} on stdin is not UTF-8")))
 }
 
 fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -144,8 +150,8 @@ fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn unreadable(error: io::Error) -> Failure {
-    Failure::system("can't read stdin")(error)
+fn unreadable(error: io::Error) -> CommandError {
+    CommandError::system("can't read stdin")(error)
 }
 
 #[cfg(test)]
@@ -166,9 +172,9 @@ mod tests {
     #[test]
     fn a_place_that_is_none_is_named() {
         for (name, value) in [("PORT", "80a"), ("PORT", "0"), ("BIFROST_URL", "https://h")] {
-            let failure = server_url(&variables(&[(name, value)])).unwrap_err();
-            assert_eq!(failure.code(), 2);
-            let sentence = failure.to_string();
+            let error = server_url(&variables(&[(name, value)])).unwrap_err();
+            assert_eq!(error.code(), 2);
+            let sentence = error.to_string();
             assert!(
                 sentence.contains(name) && sentence.contains(value),
                 "{sentence}"

@@ -1,4 +1,4 @@
-//! `bifrost listen`: prints what arrives, and comes back when it is cut off.
+//! `bifrost listen`: prints messages as they arrive, and reconnects after a lost connection.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,107 +7,119 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Deserialize;
 
 use super::input::{Stdin, keys, server_url};
+use super::outcome::{CommandError, Status};
 use super::output::Reader;
-use super::{Failure, Status, claims, output};
+use super::{claims, output};
 use crate::auth;
-use crate::cli::client::{Ended, Subscription, Url, Watch};
-use crate::cli::{Credentials, Form, Listen};
+use crate::cli::action::{Credentials, Listen, OutputFormat};
+use crate::cli::client::error::ClientError;
+use crate::cli::client::subscription::Subscription;
+use crate::cli::client::url::Url;
+use crate::cli::client::watch::Watch;
 use crate::config::{Keys, Variables};
 use crate::net::Shutdown;
 
-/// How long a token is good that is shown at once: clocks may differ a little.
+/// How long a token is valid. It is used at once, but clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// The pauses between attempts grow from the first to the last.
+/// The pauses between attempts double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Listens until `stop`, the reader's end, or the last message that was asked for.
+/// Listens until `stop`, until stdout is closed, or until the last of `--count` messages.
 ///
 /// # Errors
-/// When the first connection fails, or the server does not want us.
-pub fn run(variables: &Variables, listen: &Listen, stop: Shutdown) -> Result<Status, Failure> {
+/// When the first connection fails, or the server rejects the token or the channels.
+pub fn run(variables: &Variables, listen: &Listen, stop: Shutdown) -> Result<Status, CommandError> {
     let mut stdin = Stdin::default();
     let mut listener = Listener {
-        credentials: Shown::new(&listen.credentials, variables, &mut stdin)?,
+        token_source: TokenSource::new(&listen.credentials, variables, &mut stdin)?,
         url: server_url(variables)?,
         watch: Watch::new(stop),
-        form: listen.form,
+        format: listen.format,
         left: listen.count,
         was_confirmed: false,
-        pause: FIRST_PAUSE,
+        next_pause: FIRST_PAUSE,
     };
     loop {
         match listener.listen() {
-            Ok(()) | Err(Break::Ended(Ended::Wanted)) => return Ok(Status::Good),
-            Err(Break::Ended(Ended::Lost(why))) if listener.was_confirmed => {
-                if listener.rest(&why).is_err() {
+            Ok(()) | Err(ListenError::Client(ClientError::Cancelled)) => return Ok(Status::Good),
+            Err(ListenError::Client(error)) if listener.was_confirmed && error.is_temporary() => {
+                if listener.pause(&error).is_err() {
                     return Ok(Status::Good);
                 }
             }
-            Err(Break::Ended(Ended::Refused(why) | Ended::Lost(why))) => {
-                return Err(Failure::Failed(format!("{}: {why}", listener.url)));
+            Err(ListenError::Client(error)) => {
+                return Err(CommandError::Failed(format!("{}: {error}", listener.url)));
             }
-            Err(Break::Failed(failure)) => return Err(failure),
+            Err(ListenError::Command(error)) => return Err(error),
         }
     }
 }
 
-/// Why one connection is over.
-enum Break {
-    Ended(Ended),
-    Failed(Failure),
+/// Why listening ended.
+enum ListenError {
+    Client(ClientError),
+    Command(CommandError),
 }
 
-impl From<Ended> for Break {
-    fn from(ended: Ended) -> Break {
-        Break::Ended(ended)
+impl From<ClientError> for ListenError {
+    fn from(error: ClientError) -> ListenError {
+        ListenError::Client(error)
     }
 }
 
-impl From<Failure> for Break {
-    fn from(failure: Failure) -> Break {
-        Break::Failed(failure)
+impl From<CommandError> for ListenError {
+    fn from(error: CommandError) -> ListenError {
+        ListenError::Command(error)
     }
 }
 
+/// Listens over one connection after the other.
 struct Listener {
-    credentials: Shown,
+    token_source: TokenSource,
     url: Url,
     watch: Watch,
-    form: Form,
-    /// Messages until it is enough.
+    format: OutputFormat,
+    /// How many messages are still to be printed.
     left: Option<u64>,
-    /// Whether it has worked once, so that it is worth coming back.
+    /// Whether a subscription was confirmed once. Until then no error is retried.
     was_confirmed: bool,
-    pause: Duration,
+    next_pause: Duration,
 }
 
 impl Listener {
-    /// One connection, until nobody wants more of it.
-    fn listen(&mut self) -> Result<(), Break> {
-        let (token, channels) = self.credentials.token()?;
+    /// Listens over one connection; `Ok` when no more messages are wanted.
+    fn listen(&mut self) -> Result<(), ListenError> {
+        let (token, channels) = self.token_source.token()?;
         let mut subscription = Subscription::open(&self.url, &token, &channels, &self.watch)?;
         if channels.is_empty() {
             self.confirm(&channels);
         }
         let ended = self.print_all(&mut subscription, &channels);
-        if matches!(ended, Ok(()) | Err(Break::Ended(Ended::Wanted))) {
+        if matches!(
+            ended,
+            Ok(()) | Err(ListenError::Client(ClientError::Cancelled))
+        ) {
             subscription.close();
         }
         ended
     }
 
-    fn print_all(&mut self, from: &mut Subscription, channels: &[String]) -> Result<(), Break> {
+    fn print_all(
+        &mut self,
+        from: &mut Subscription,
+        channels: &[String],
+    ) -> Result<(), ListenError> {
         loop {
             let Some(message) = from.receive()? else {
                 self.confirm(channels);
                 continue;
             };
-            let printed = match self.form {
-                Form::Raw => output::line(&message)?,
-                Form::Line => output::line(&on_one_line(&message))?,
+            let printed = match self.format {
+                OutputFormat::Raw => output::line(&message)?,
+                OutputFormat::Line => output::line(&on_one_line(&message))?,
             };
-            if printed == Reader::Gone {
+            if printed == Reader::Closed {
                 return Ok(());
             }
             self.left = self.left.map(|left| left - 1);
@@ -118,7 +130,7 @@ impl Listener {
     }
 
     fn confirm(&mut self, channels: &[String]) {
-        (self.was_confirmed, self.pause) = (true, FIRST_PAUSE);
+        (self.was_confirmed, self.next_pause) = (true, FIRST_PAUSE);
         output::note(&format!(
             "listening to {} at {}",
             channels.join(", "),
@@ -126,74 +138,77 @@ impl Listener {
         ));
     }
 
-    /// A pause, longer each time; not the same for everybody whom a server has lost.
-    fn rest(&mut self, why: &str) -> Result<(), Ended> {
-        let pause = self.pause.mul_f64(0.5 + 0.5 * chance());
+    /// Waits before the next attempt: longer each time, and randomly, so that the clients of
+    /// a server that restarts don't come back all at once.
+    fn pause(&mut self, why: &ClientError) -> Result<(), ClientError> {
+        let pause = self.next_pause.mul_f64(0.5 + 0.5 * random());
         let seconds = pause.as_secs_f64();
         output::note(&format!(
             "{}: {why}; trying again in {seconds:.1}s",
             self.url
         ));
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        self.next_pause = (self.next_pause * 2).min(LAST_PAUSE);
         self.watch.pause(Instant::now() + pause)
     }
 }
 
-/// A number from 0 to 1.
-fn chance() -> f64 {
+/// A random number from 0 to 1.
+fn random() -> f64 {
     let mut byte = [0];
-    let _ = getrandom(&mut byte, GetRandomFlags::empty()); // then all rest as long
+    let _ = getrandom(&mut byte, GetRandomFlags::empty()); // without it all pause as long
     f64::from(byte[0]) / 255.0
 }
 
-/// Outside its strings a JSON text may have line breaks, inside it can't.
+/// A JSON text on one line. It can have line breaks only outside its strings.
 fn on_one_line(message: &str) -> String {
     message.replace(['\n', '\r'], " ")
 }
 
-/// What is shown to the server, for each connection anew.
-enum Shown {
-    Ours { keys: Keys, channels: Vec<String> },
+/// Where the token of each connection comes from.
+enum TokenSource {
+    Signed { keys: Keys, channels: Vec<String> },
     File { path: String, last: Option<String> },
     Fixed(String),
 }
 
-impl Shown {
+impl TokenSource {
     fn new(
         credentials: &Credentials,
         variables: &Variables,
         stdin: &mut Stdin,
-    ) -> Result<Shown, Failure> {
+    ) -> Result<TokenSource, CommandError> {
         Ok(match credentials {
             Credentials::Channels(channels) => {
                 output::note_patterns(channels);
-                Shown::Ours {
+                TokenSource::Signed {
                     keys: keys(variables, stdin)?,
                     channels: channels.clone(),
                 }
             }
-            Credentials::TokenFile(path) if path == "-" => Shown::Fixed(stdin.text("the token")?),
-            Credentials::TokenFile(path) => Shown::File {
+            Credentials::TokenFile(path) if path == "-" => {
+                TokenSource::Fixed(stdin.text("the token")?)
+            }
+            Credentials::TokenFile(path) => TokenSource::File {
                 path: path.clone(),
                 last: None,
             },
         })
     }
 
-    /// A token, and the channels that are in it.
-    fn token(&mut self) -> Result<(String, Vec<String>), Failure> {
+    /// A token and its channels.
+    fn token(&mut self) -> Result<(String, Vec<String>), CommandError> {
         let token = match self {
-            Shown::Ours { keys, channels } => {
+            TokenSource::Signed { keys, channels } => {
                 let token = claims::subscribe(channels, Some(LIFETIME), keys)?;
                 return Ok((token, channels.clone()));
             }
-            Shown::Fixed(token) => token.clone(),
-            Shown::File { path, last } => read_token(path, last)?,
+            TokenSource::Fixed(token) => token.clone(),
+            TokenSource::File { path, last } => read_token(path, last)?,
         };
         let token = token.trim().to_owned();
         match channels_of(&token) {
             Some(channels) => Ok((token, channels)),
-            None => Err(Failure::Failed(
+            None => Err(CommandError::Failed(
                 "the token lists no channels to listen to; `bifrost token inspect` tells what is \
                  in it"
                     .into(),
@@ -202,8 +217,8 @@ impl Shown {
     }
 }
 
-/// The file as it is now; if it is a pipe that has been read, what it said.
-fn read_token(path: &str, last: &mut Option<String>) -> Result<String, Failure> {
+/// The file's text now. A pipe is empty the second time; its first text is used again.
+fn read_token(path: &str, last: &mut Option<String>) -> Result<String, CommandError> {
     let what = format!("can't read the token file {path:?}");
     match (fs::read_to_string(path), &*last) {
         (Ok(token), Some(last)) if token.trim().is_empty() => Ok(last.clone()),
@@ -211,11 +226,11 @@ fn read_token(path: &str, last: &mut Option<String>) -> Result<String, Failure> 
             *last = Some(token.clone());
             Ok(token)
         }
-        (Err(error), _) => Err(Failure::system(what)(error)),
+        (Err(error), _) => Err(CommandError::system(what)(error)),
     }
 }
 
-/// What somebody else has signed into a token. Whether it is good, the server decides.
+/// The channels in a token, whose signature only the server checks.
 fn channels_of(token: &str) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Claims {

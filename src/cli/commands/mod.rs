@@ -1,8 +1,7 @@
-//! What each command but `serve` and `demo` does, in a file of its own.
+//! The commands, a file each.
 //!
-//! A command is handed the settings and what was asked for, prints to stdout what it has
-//! to say, and gives its exit status or the one sentence of its failure. Nobody here ends
-//! the program.
+//! A command gets the settings and its arguments, prints to stdout, and returns an exit status
+//! or an error. None of them ends the process.
 
 mod broadcast;
 mod check;
@@ -27,7 +26,7 @@ pub use health::run as health;
 pub use inspect::run as inspect;
 pub use listen::run as listen;
 pub use man::run as man;
-pub use outcome::{Failure, Status};
+pub use outcome::{CommandError, Status};
 pub use output::{note, print};
 pub use secret::run as secret;
 pub use serve::{demo, serve};

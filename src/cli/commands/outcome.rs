@@ -1,23 +1,23 @@
-//! How a command ends: a status, or a sentence.
+//! The outcome of a command: an exit status, or an error.
 
 use std::fmt;
 use std::io;
 
 use crate::config::ConfigError;
 
-/// How a command that did its work ended.
+/// The result of a command that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// All is well.
     Good,
-    /// It found that something is not, and has said so.
+    /// Something is wrong, and was printed.
     Bad,
-    /// It found nothing wrong, but could not look everywhere.
+    /// Nothing is wrong as far as could be checked.
     Unknown,
 }
 
 impl Status {
-    /// The exit status. 2 is for what was typed or set wrong, which is a [`Failure`].
+    /// The exit status. Wrong arguments and settings are a [`CommandError`], with status 2.
     pub fn code(self) -> u8 {
         match self {
             Status::Good => 0,
@@ -29,41 +29,43 @@ impl Status {
 
 /// Why a command could not do its work.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum CommandError {
     /// The settings are wrong.
     Config(ConfigError),
     /// The arguments are wrong.
     Usage(String),
-    /// The system or a server does not do what is asked of it.
+    /// The system or a server failed.
     Failed(String),
 }
 
-impl Failure {
-    /// Puts what was tried before what the system said.
-    pub fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
-        move |error| Failure::Failed(format!("{what}: {error}"))
+impl CommandError {
+    /// Makes an error of an I/O error, with a text in front that says what failed.
+    pub fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> CommandError {
+        move |error| CommandError::Failed(format!("{what}: {error}"))
     }
 
-    /// The exit status: 2 for what was typed or set wrong, 1 for what else goes wrong.
+    /// The exit status: 2 for wrong arguments and settings, 1 for all other errors.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Config(ConfigError::Setting(_)) | Failure::Usage(_) => 2,
-            Failure::Config(ConfigError::File(_)) | Failure::Failed(_) => 1,
+            CommandError::Config(ConfigError::Setting(_)) | CommandError::Usage(_) => 2,
+            CommandError::Config(ConfigError::File(_)) | CommandError::Failed(_) => 1,
         }
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Config(error)
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> CommandError {
+        CommandError::Config(error)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Config(error) => error.fmt(formatter),
-            Failure::Usage(sentence) | Failure::Failed(sentence) => formatter.write_str(sentence),
+            CommandError::Config(error) => error.fmt(formatter),
+            CommandError::Usage(sentence) | CommandError::Failed(sentence) => {
+                formatter.write_str(sentence)
+            }
         }
     }
 }

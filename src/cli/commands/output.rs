@@ -1,43 +1,43 @@
-//! Stdout, whose reader may be gone, and stderr, where notes go.
+//! Printing: results on stdout, whose reader may have closed it, and notes on stderr.
 
 use std::io::{self, ErrorKind, Write};
 
-use super::Failure;
+use super::outcome::CommandError;
 
-/// Whether there is somebody who reads.
+/// Whether stdout still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// As far as we know.
-    There,
+    /// As far as is known.
+    Open,
     /// The pipe has been closed: `| head -1`.
-    Gone,
+    Closed,
 }
 
 /// Prints a line, at once.
 ///
 /// # Errors
-/// When it can't be written for another reason than that nobody reads.
-pub fn line(text: &str) -> Result<Reader, Failure> {
+/// When it can't be written, unless because the reader is gone.
+pub fn line(text: &str) -> Result<Reader, CommandError> {
     print(&format!("{text}\n"))
 }
 
 /// Prints a text, at once.
 ///
 /// # Errors
-/// When it can't be written for another reason than that nobody reads.
-pub fn print(text: &str) -> Result<Reader, Failure> {
+/// When it can't be written, unless because the reader is gone.
+pub fn print(text: &str) -> Result<Reader, CommandError> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     match written {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(Failure::system("can't write to stdout")(error)),
+        Ok(()) => Ok(Reader::Open),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Closed),
+        Err(error) => Err(CommandError::system("can't write to stdout")(error)),
     }
 }
 
-/// Tells of names that look like patterns, which only publishers' tokens have.
+/// Warns of channel names that look like patterns, which only publisher tokens have.
 pub fn note_patterns(channels: &[String]) {
     for channel in channels.iter().filter(|channel| channel.ends_with('*')) {
         note(&format!(
@@ -46,7 +46,7 @@ pub fn note_patterns(channels: &[String]) {
     }
 }
 
-/// Tells on stderr what is worth knowing, but not asked for.
+/// Prints a note on stderr.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "bifrost: {text}"); // nobody is left to be told
+    let _ = writeln!(io::stderr(), "bifrost: {text}"); // stderr is closed
 }

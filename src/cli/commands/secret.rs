@@ -1,10 +1,11 @@
-//! `bifrost secret`: prints a new one.
+//! `bifrost secret`: prints a new random secret.
 
 use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{Failure, Status, output};
+use super::outcome::{CommandError, Status};
+use super::output;
 
 /// Random bytes in a secret. In hexadecimal they are 64 characters: as long as the longest
 /// hash, and safe in every shell and file.
@@ -14,8 +15,8 @@ const RANDOM_BYTES: usize = 32;
 ///
 /// # Errors
 /// When there are no random numbers, or it can't be written.
-pub fn run() -> Result<Status, Failure> {
-    let secret = random().map_err(Failure::system("no random numbers"))?;
+pub fn run() -> Result<Status, CommandError> {
+    let secret = random().map_err(CommandError::system("no random numbers"))?;
     output::line(&secret).map(|_| Status::Good)
 }
 

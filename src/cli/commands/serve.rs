@@ -1,16 +1,16 @@
 //! `bifrost serve` and `bifrost demo`: the server.
 
-use super::outcome::{Failure, Status};
+use super::outcome::{CommandError, Status};
 use super::{output, secret};
 use crate::api::RootPage;
 use crate::api::demo::{self, Demo};
-use crate::cli;
+use crate::cli::variables;
 use crate::config::{Config, ConfigError, Given, Variables};
 use crate::server::{self, Listeners, ServerError, listeners};
 
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Failure {
-        Failure::Failed(error.to_string())
+impl From<ServerError> for CommandError {
+    fn from(error: ServerError) -> CommandError {
+        CommandError::Failed(error.to_string())
     }
 }
 
@@ -20,7 +20,7 @@ impl From<ServerError> for Failure {
 /// When a setting is wrong, or the server can't listen.
 pub fn serve(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
-) -> Result<Status, Failure> {
+) -> Result<Status, CommandError> {
     let variables = settings()?;
     let config = checked(&variables)?;
     let signals = server::prepare(&config)?;
@@ -45,8 +45,8 @@ pub fn serve(
 /// As [`serve`].
 pub fn demo(
     settings: impl Fn() -> Result<Variables, ConfigError> + Send + 'static,
-) -> Result<Status, Failure> {
-    let secret = secret::random().map_err(Failure::system("no random numbers"))?;
+) -> Result<Status, CommandError> {
+    let secret = secret::random().map_err(CommandError::system("no random numbers"))?;
     let has_port = settings()?.contains_key("PORT");
     let read = move || checked(&with_defaults(settings()?, &secret));
     let config = read()?;
@@ -61,7 +61,7 @@ pub fn demo(
     let demo = Demo::new(config.secret.clone(), config.algorithm);
     let address = main
         .local_addr()
-        .map_err(Failure::system("the listener has no address"))?;
+        .map_err(CommandError::system("the listener has no address"))?;
     output::print(&format!("{}\n", demo::introduction(&demo, address)))?;
     let metrics = config.metrics_addr.map(listeners::bind_metrics);
     let metrics = metrics.transpose()?;
@@ -71,7 +71,7 @@ pub fn demo(
 }
 
 fn checked(variables: &Variables) -> Result<Config, ConfigError> {
-    Ok(Config::from_variables(variables)?.with_unknown(cli::unknown()?))
+    Ok(Config::from_variables(variables)?.with_unknown(variables::unknown()?))
 }
 
 /// The settings of the demonstration, where they are not set: HOST is the loopback, and the secret

@@ -1,26 +1,27 @@
 //! `bifrost token subscribe`, `broadcast` and `publisher`: a JWT alone on a line.
 
 use super::input::{Stdin, keys};
-use super::{Failure, Status, claims, output};
-use crate::cli::{Grant, Message, Right};
+use super::outcome::{CommandError, Status};
+use super::{claims, output};
+use crate::cli::action::{Message, TokenKind, TokenRequest};
 use crate::config::Variables;
 use serde_json::value::RawValue;
 
-/// Signs what was asked for, and prints it.
+/// Signs a token and prints it.
 ///
 /// # Errors
-/// When the secret can't be had, or a server would not take such a token.
-pub fn run(variables: &Variables, grant: &Grant) -> Result<Status, Failure> {
+/// When there is no secret, or a server would reject such a token.
+pub fn run(variables: &Variables, request: &TokenRequest) -> Result<Status, CommandError> {
     let mut stdin = Stdin::default();
     let keys = keys(variables, &mut stdin)?;
-    let lifetime = grant.lifetime;
-    let token = match &grant.right {
-        Right::Subscribe(channels) => {
+    let lifetime = request.lifetime;
+    let token = match &request.kind {
+        TokenKind::Subscriber(channels) => {
             output::note_patterns(channels);
             claims::subscribe(channels, lifetime, &keys)?
         }
-        Right::Publish(patterns) => claims::publish(patterns, lifetime, &keys)?,
-        Right::Broadcast(content) => {
+        TokenKind::Publisher(patterns) => claims::publish(patterns, lifetime, &keys)?,
+        TokenKind::Message(content) => {
             let message = message(&content.message, &mut stdin)?;
             claims::broadcast(&content.channel, &message, lifetime, &keys)?
         }
@@ -28,11 +29,11 @@ pub fn run(variables: &Variables, grant: &Grant) -> Result<Status, Failure> {
     output::line(&token).map(|_| Status::Good)
 }
 
-/// The message's text, with what comes from stdin.
+/// The message's text; parts of it may be read from stdin.
 ///
 /// # Errors
-/// When stdin can't be read, or what comes is not a message.
-pub fn message(message: &Message, stdin: &mut Stdin) -> Result<Box<RawValue>, Failure> {
+/// When stdin can't be read, or its text is not a message.
+pub fn message(message: &Message, stdin: &mut Stdin) -> Result<Box<RawValue>, CommandError> {
     match message {
         Message::Json(text) => claims::object(&stdin.resolve(text, "the message")?),
         Message::Event { event, data: None } => Ok(claims::event(event, None)),

@@ -1,14 +1,15 @@
 //! `bifrost unit`: the unit files that the binary carries.
 
-use super::{Failure, Status, output};
-use crate::cli::Unit;
+use super::outcome::{CommandError, Status};
+use super::output;
+use crate::cli::action::Unit;
 use crate::server::systemd::{SERVICE_UNIT, SOCKET_UNIT};
 
-/// Prints one of them, or both under their names.
+/// Prints one unit file, or both, each under its name.
 ///
 /// # Errors
 /// When it can't be written.
-pub fn run(unit: Unit) -> Result<Status, Failure> {
+pub fn run(unit: Unit) -> Result<Status, CommandError> {
     let printed = match unit {
         Unit::Service => output::print(SERVICE_UNIT),
         Unit::Socket => output::print(SOCKET_UNIT),

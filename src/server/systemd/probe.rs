@@ -1,11 +1,14 @@
-//! Knocks at the server's own door as a client would, and wants an answer in time.
+//! The watchdog's health check: a request to the server's own listener, as a client sends it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::net::dial::{DialError, dial};
+use crate::net::poll;
+
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-/// Whatever the status: a refusal, as of one address too many, is an answer too.
+/// The status does not matter: a refusal, such as that of the limit per address, is an answer.
 const GOOD: &[u8] = b"HTTP/1.1 ";
 
 /// Asks for `/healthz` on a new connection to a server that listens on `server`.
@@ -32,26 +35,26 @@ pub fn ask(server: SocketAddr, limit: Duration) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    match answer == GOOD {
-        true => Ok(()),
-        false => Err(ErrorKind::InvalidData.into()),
+    if answer != GOOD {
+        return Err(ErrorKind::InvalidData.into());
     }
+    Ok(())
 }
 
 fn connect(server: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    let mut outcome = Err(ErrorKind::AddrNotAvailable.into());
-    for address in doors(server) {
-        outcome = TcpStream::connect_timeout(&address, left(deadline)?);
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    outcome
+    let connected = dial(&reachable_at(server), left(deadline)?, |fd, until| {
+        poll::wait(&mut [fd], Some(until.min(deadline)))
+    });
+    let stream = connected.map_err(|error| match error {
+        DialError::Failed(error) | DialError::Interrupted(error) => error,
+    })?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
-/// Where this machine reaches a listener: one on all addresses is asked on the loopback, and
-/// one on `::` is on IPv4 too, where there may be no IPv6.
-fn doors(server: SocketAddr) -> Vec<SocketAddr> {
+/// The addresses at which this machine reaches a listener: the loopback for one on all
+/// addresses, and for one on `::` also that of IPv4, since there may be no IPv6.
+fn reachable_at(server: SocketAddr) -> Vec<SocketAddr> {
     let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
     match server {
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_accepts_and_is_silent_is_given_up() {
+    fn a_silent_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = ask(listener.local_addr().unwrap(), Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -112,13 +115,13 @@ mod tests {
 
     #[test]
     fn a_listener_on_all_addresses_is_asked_on_the_loopback() {
-        let doors = |text: &str| {
-            let doors = doors(text.parse().unwrap());
-            let texts: Vec<_> = doors.iter().map(ToString::to_string).collect();
+        let addresses = |text: &str| {
+            let addresses = reachable_at(text.parse().unwrap());
+            let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             texts.join(" ")
         };
-        assert_eq!(doors("0.0.0.0:3000"), "127.0.0.1:3000");
-        assert_eq!(doors("[::]:3000"), "[::1]:3000 127.0.0.1:3000");
-        assert_eq!(doors("192.0.2.7:80"), "192.0.2.7:80");
+        assert_eq!(addresses("0.0.0.0:3000"), "127.0.0.1:3000");
+        assert_eq!(addresses("[::]:3000"), "[::1]:3000 127.0.0.1:3000");
+        assert_eq!(addresses("192.0.2.7:80"), "192.0.2.7:80");
     }
 }

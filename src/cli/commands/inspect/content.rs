@@ -1,4 +1,4 @@
-//! What a token's claims are good for, judged as the server judges them.
+//! The purposes of a token's claims, checked as the server checks them.
 
 use std::collections::HashSet;
 
@@ -8,18 +8,17 @@ use serde_json::value::RawValue;
 use crate::auth::PublishScope;
 use crate::protocol::channel;
 use crate::protocol::json::Text;
-use crate::protocol::limits::MAX_CHANNELS;
-use crate::protocol::limits::MAX_HEAD;
+use crate::protocol::limits::{MAX_CHANNELS, MAX_HEAD};
 
-/// Longest message of a subscriber, which a token to subscribe has to fit in, in bytes.
-const MAX_SHOWN: usize = 64 * 1024;
+/// Longest message of a subscriber, into which a subscriber token has to fit, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
 /// `{"event":"authenticate","data":""}`, and `{"token":""}`, in bytes.
-const AROUND_SHOWN: usize = 35;
+const AROUND_AUTHENTICATE: usize = 35;
 const AROUND_POSTED: usize = 12;
 /// The least that stands around a token in a request's head, in bytes.
 const AROUND_HEADER: usize = "POST /broadcast HTTP/1.0\r\nAuthorization: Bearer \r\n\r\n".len();
 
-/// The claims that decide, each as it is written.
+/// The claims that the server reads, as their JSON text.
 #[derive(Debug, Default, Deserialize)]
 pub struct Claims<'a> {
     #[serde(borrow)]
@@ -36,12 +35,12 @@ pub struct Claims<'a> {
     broadcast: Option<&'a RawValue>,
 }
 
-/// One thing that a token may be good for.
+/// One thing that a token may be used for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Use {
-    /// In words.
-    pub what: String,
-    /// Why a server would refuse that; nothing if it would not.
+pub struct Purpose {
+    /// A sentence for the report.
+    pub description: String,
+    /// Why a server would reject that, if it would.
     pub fault: Option<String>,
 }
 
@@ -55,7 +54,7 @@ pub struct Size {
 }
 
 /// Everything that the claims are meant for.
-pub fn uses(claims: &Claims<'_>, size: Size) -> Vec<Use> {
+pub fn purposes(claims: &Claims<'_>, size: Size) -> Vec<Purpose> {
     let subscribe = claims.channels.map(|channels| subscribe(channels, size));
     let is_message = claims.channel.is_some() || claims.message.is_some();
     let broadcast = is_message.then(|| broadcast(claims, size));
@@ -66,15 +65,15 @@ pub fn uses(claims: &Claims<'_>, size: Size) -> Vec<Use> {
         .collect()
 }
 
-fn subscribe(raw: &RawValue, size: Size) -> Use {
+fn subscribe(raw: &RawValue, size: Size) -> Purpose {
     let Ok(channels) = serde_json::from_str::<Vec<Text>>(raw.get()) else {
-        return Use {
-            what: "subscribe".into(),
+        return Purpose {
+            description: "subscribe".into(),
             fault: Some("channels is not an array of strings".into()),
         };
     };
     let distinct: HashSet<&str> = channels.iter().map(|Text(name)| &**name).collect();
-    let what = format!(
+    let description = format!(
         "subscribe: may listen to {}",
         counted(distinct.len(), "channel")
     );
@@ -85,19 +84,19 @@ fn subscribe(raw: &RawValue, size: Size) -> Use {
     });
     let too_many = (distinct.len() > MAX_CHANNELS)
         .then(|| format!("{} channels are over {MAX_CHANNELS}", distinct.len()));
-    let too_long = (size.token + AROUND_SHOWN > MAX_SHOWN).then(|| {
+    let too_long = (size.token + AROUND_AUTHENTICATE > MAX_MESSAGE).then(|| {
         let token = size.token;
-        format!("the token of {token} bytes does not fit in a message of {MAX_SHOWN} bytes")
+        format!("the token of {token} bytes does not fit in a message of {MAX_MESSAGE} bytes")
     });
     let fault = wrong.or(too_many).or(too_long);
-    Use { what, fault }
+    Purpose { description, fault }
 }
 
-fn broadcast(claims: &Claims<'_>, size: Size) -> Use {
+fn broadcast(claims: &Claims<'_>, size: Size) -> Purpose {
     let name = claims
         .channel
         .map(|raw| serde_json::from_str::<Text>(raw.get()));
-    let what = match &name {
+    let description = match &name {
         Some(Ok(Text(name))) => format!("broadcast: one message to channel {name:?}"),
         _ => "broadcast: one message".into(),
     };
@@ -107,46 +106,47 @@ fn broadcast(claims: &Claims<'_>, size: Size) -> Use {
         (Some(Ok(Text(name))), message) => match (channel::check(&name), message) {
             (Err(fault), _) => Some(format!("channel {fault}")),
             (Ok(()), None) => Some("message is missing".into()),
-            (Ok(()), Some(message)) => is_no_object(message),
+            (Ok(()), Some(message)) => object_fault(message),
         },
     };
     let too_long = (size.token + AROUND_POSTED > size.max_body).then(|| {
         let (token, limit) = (size.token, size.max_body);
         format!("the token of {token} bytes does not fit in a body of {limit} bytes")
     });
-    Use {
-        what,
+    Purpose {
+        description,
         fault: fault.or(too_long),
     }
 }
 
-fn is_no_object(message: &RawValue) -> Option<String> {
+fn object_fault(message: &RawValue) -> Option<String> {
     let text = message.get();
-    let cure = match text.starts_with('"') {
-        true => ": it is a string; sign the object itself, not its JSON text",
-        false => "",
+    let cure = if text.starts_with('"') {
+        ": it is a string; sign the object itself, not its JSON text"
+    } else {
+        ""
     };
     (!text.starts_with('{')).then(|| format!("message is not an object{cure}"))
 }
 
-fn publisher(raw: &RawValue, size: Size) -> Use {
-    let grant = match PublishScope::read(Some(raw)) {
-        Ok(grant) => grant,
+fn publisher(raw: &RawValue, size: Size) -> Purpose {
+    let scope = match PublishScope::read(Some(raw)) {
+        Ok(scope) => scope,
         Err(fault) => {
-            return Use {
-                what: "publisher".into(),
+            return Purpose {
+                description: "publisher".into(),
                 fault: Some(fault.to_string()),
             };
         }
     };
-    let count = grant.patterns().len();
+    let count = scope.patterns().len();
     let nothing = (count == 0).then(|| "it lists no channel".into());
     let too_long = (size.token + AROUND_HEADER > MAX_HEAD).then(|| {
         let token = size.token;
         format!("the token of {token} bytes does not fit in a request head of {MAX_HEAD} bytes")
     });
-    Use {
-        what: format!(
+    Purpose {
+        description: format!(
             "publisher: may broadcast to channels that match {}",
             counted(count, "pattern")
         ),
@@ -171,10 +171,10 @@ mod tests {
     #[track_caller]
     fn expect(claims: &str, what: &str, fault: Option<&str>) {
         let claims: Claims = serde_json::from_str(claims).unwrap();
-        let [found] = &uses(&claims, SMALL)[..] else {
-            panic!("not one use: {claims:?}");
+        let [found] = &purposes(&claims, SMALL)[..] else {
+            panic!("not one purpose: {claims:?}");
         };
-        assert!(found.what.starts_with(what), "{found:?}");
+        assert!(found.description.starts_with(what), "{found:?}");
         match (&found.fault, fault) {
             (Some(found), Some(words)) => assert!(found.contains(words), "{found}"),
             (found, expected) => assert_eq!(found.as_deref(), expected),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_use_is_judged() {
+    fn each_purpose_is_checked() {
         expect(
             r#"{"channels":["a","b","a"]}"#,
             "subscribe: may listen to 2 channels",
@@ -222,10 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn claims_for_nothing_have_no_use() {
+    fn claims_without_meaning_have_no_purpose() {
         let claims: Claims =
             serde_json::from_str(r#"{"sub":"1","exp":1,"channels":null}"#).unwrap();
-        assert_eq!(uses(&claims, SMALL), []);
+        assert_eq!(purposes(&claims, SMALL), []);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             ..SMALL
         };
         assert!(
-            uses(&claims, large)[0]
+            purposes(&claims, large)[0]
                 .fault
                 .as_ref()
                 .unwrap()

@@ -1,10 +1,10 @@
 //! `bifrost token inspect`: the answer to "why do I get 400?"
 //!
-//! The report names every reason for which a server with these settings would refuse the
-//! token. Whether it would is not guessed: the server's own verifier has the last word.
+//! The report lists every reason for which a server with these settings would reject the
+//! token. The server's own verifier has the last word on whether it would.
 
 mod content;
-mod form;
+mod parts;
 mod report;
 mod signature;
 mod times;
@@ -12,35 +12,37 @@ mod times;
 use std::time::SystemTime;
 
 use super::input::{Stdin, keys};
-use super::{Failure, Status, output};
-use crate::cli::Text;
+use super::outcome::{CommandError, Status};
+use super::output;
+use crate::cli::action::TextSource;
 use crate::config::{self, Keys, Variables};
 
-use report::{Judge, Report, Verdict};
+use report::{Report, ServerSettings, Verdict};
 
 /// Prints the report.
 ///
 /// # Errors
 /// When the settings are wrong, or stdin can't be read.
-pub fn run(variables: &Variables, token: &Text) -> Result<Status, Failure> {
+pub fn run(variables: &Variables, token: &TextSource) -> Result<Status, CommandError> {
     let mut stdin = Stdin::default();
-    let secret = match Keys::are_given(variables) {
-        true => Some(keys(variables, &mut stdin)?.secret),
-        false => None,
+    let secret = if Keys::are_given(variables) {
+        Some(keys(variables, &mut stdin)?.secret)
+    } else {
+        None
     };
     let token = stdin.resolve(token, "the token")?;
-    let judge = Judge {
+    let server = ServerSettings {
         secret,
         previous: Keys::previous(variables)?,
         algorithm: Keys::algorithm(variables)?,
         max_body: config::max_body(variables)?,
         now: SystemTime::now(),
     };
-    let report = Report::of(token.trim(), &judge);
+    let report = Report::of(token.trim(), &server);
     output::print(&report.to_string())?;
     Ok(match report.verdict() {
-        Verdict::Taken => Status::Good,
-        Verdict::Refused => Status::Bad,
+        Verdict::Accepted => Status::Good,
+        Verdict::Rejected => Status::Bad,
         Verdict::Unknown => Status::Unknown,
     })
 }

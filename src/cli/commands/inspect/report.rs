@@ -1,4 +1,4 @@
-//! Everything that can be said about a token, and how a server would decide.
+//! The report on a token: its contents, and every reason to reject it.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,24 +7,24 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::content::{self, Claims, Size, Use};
-use super::form::{self, Parts};
+use super::content::{self, Claims, Purpose, Size};
+use super::parts::{self, Parts};
 use super::signature::{self, Signature};
 use super::times;
 use crate::auth::{Algorithm, JoseHeader, Secret, Verifier};
 use crate::protocol::json;
 use crate::protocol::limits::MAX_JSON_DEPTH;
 
-/// Most that is shown of what is not JSON, in characters.
+/// How much of a part that is not JSON is printed, in characters.
 const EXCERPT: usize = 200;
 
-/// The server whose decision is told.
-pub struct Judge {
-    /// Its secret, if we have it.
+/// The settings of the server for which the token is checked.
+pub struct ServerSettings {
+    /// Its secret, if it is known here.
     pub secret: Option<Secret>,
-    /// The secret before, if it still takes that.
+    /// The previous secret, while the server still accepts it.
     pub previous: Option<Secret>,
-    /// Its only algorithm.
+    /// Its algorithm.
     pub algorithm: Algorithm,
     /// Its largest body, in bytes.
     pub max_body: usize,
@@ -32,98 +32,99 @@ pub struct Judge {
     pub now: SystemTime,
 }
 
-/// How a server would decide.
+/// Whether a server would accept the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Taken,
-    Refused,
+    Accepted,
+    Rejected,
     /// Nothing is wrong, but the signature was not checked.
     Unknown,
 }
 
-/// What was found.
+/// What was found in a token.
 #[derive(Debug, Default)]
 pub struct Report {
     header: Option<String>,
     claims: Option<String>,
     times: Vec<(&'static str, String)>,
-    uses: Vec<Use>,
+    purposes: Vec<Purpose>,
     signature: Option<String>,
     is_unchecked: bool,
-    /// Why it would be refused, whatever it is used for.
+    /// Why it would be rejected, whatever it is used for.
     refusals: Vec<String>,
 }
 
 impl Report {
-    /// Looks at everything that can be looked at, even when something before it is wrong.
-    pub fn of(token: &str, judge: &Judge) -> Report {
+    /// Checks every part that can be read, also where another part is wrong.
+    pub fn of(token: &str, server: &ServerSettings) -> Report {
         let mut report = Report::default();
-        let parts = match form::split(token) {
-            Ok(parts) => parts,
-            Err(why) => {
-                report.refusals.push(why);
-                return report;
-            }
+        let Some(parts) = report.record(parts::split(token)) else {
+            return report;
         };
-        report.look(parts, token, judge);
-        if report.refusals.is_empty() && report.contradicts(token, judge) {
+        report.check(parts, token, server);
+        if report.refusals.is_empty() && report.verifier_disagrees(token, server) {
             let why = "a server with these settings refuses it, though nothing seems wrong";
             report.refusals.push(why.into());
         }
         report
     }
 
-    /// How a server would decide. One use that is good is enough.
+    /// Whether a server would accept the token. One purpose without a fault is enough.
     pub fn verdict(&self) -> Verdict {
-        let is_of_use = self.uses.iter().any(|part| part.fault.is_none());
-        match (self.refusals.is_empty() && is_of_use, self.is_unchecked) {
-            (false, _) => Verdict::Refused,
-            (true, false) => Verdict::Taken,
-            (true, true) => Verdict::Unknown,
+        let has_purpose = self.purposes.iter().any(|purpose| purpose.fault.is_none());
+        if !self.refusals.is_empty() || !has_purpose {
+            Verdict::Rejected
+        } else if self.is_unchecked {
+            Verdict::Unknown
+        } else {
+            Verdict::Accepted
         }
     }
 
-    fn look(&mut self, parts: Parts<'_>, token: &str, judge: &Judge) {
-        let header = self.keep(form::decode(parts.header, "header"));
-        let claims = self.keep(form::decode(parts.claims, "claims"));
-        let signature = self.keep(form::decode(parts.signature, "signature"));
-        self.header = header.as_deref().map(shown);
-        self.claims = claims.as_deref().map(shown);
+    fn check(&mut self, parts: Parts<'_>, token: &str, server: &ServerSettings) {
+        let header = self.record(parts::decode(parts.header, "header"));
+        let claims = self.record(parts::decode(parts.claims, "claims"));
+        let signature = self.record(parts::decode(parts.signature, "signature"));
+        self.header = header.as_deref().map(printable);
+        self.claims = claims.as_deref().map(printable);
         let named = header
             .as_deref()
-            .and_then(|header| self.look_at_header(header, judge));
+            .and_then(|header| self.check_header(header, server));
         if let Some(claims) = &claims {
             let size = Size {
                 token: token.len(),
-                max_body: judge.max_body,
+                max_body: server.max_body,
             };
-            self.look_at_claims(claims, size, judge);
+            self.check_claims(claims, size, server);
         }
         let is_readable = claims.is_some() && signature.is_some();
-        self.look_at_signature(token, named.filter(|_| is_readable), judge);
+        self.check_signature(token, named.filter(|_| is_readable), server);
     }
 
-    fn keep<T>(&mut self, found: Result<T, String>) -> Option<T> {
+    /// Takes a result, or notes why there is none.
+    fn record<T>(&mut self, found: Result<T, String>) -> Option<T> {
         found.map_err(|why| self.refusals.push(why)).ok()
     }
 
-    /// The algorithm that the header names, if it is one of ours and nothing else is asked.
-    fn look_at_header(&mut self, header: &[u8], judge: &Judge) -> Option<Algorithm> {
+    /// The algorithm that the header names, if it is known and there is no `crit`.
+    fn check_header(&mut self, header: &[u8], server: &ServerSettings) -> Option<Algorithm> {
         let limit = MAX_JSON_DEPTH;
-        let parsed = match (json::is_object(header), json::is_too_deep(header)) {
-            (_, true) => Err(format!("the header is nested over {limit} levels deep")),
-            (false, _) => Err("the header is no JSON object".into()),
-            (true, false) => serde_json::from_slice::<JoseHeader>(header)
-                .map_err(|error| format!("the header is no JSON object with an alg: {error}")),
+        let parsed = if json::is_too_deep(header) {
+            Err(format!("the header is nested over {limit} levels deep"))
+        } else if !json::is_object(header) {
+            Err("the header is no JSON object".into())
+        } else {
+            serde_json::from_slice::<JoseHeader>(header)
+                .map_err(|error| format!("the header is no JSON object with an alg: {error}"))
         };
-        let jose = self.keep(parsed)?;
+        let jose = self.record(parsed)?;
         if jose.crit {
             let why = "the header has crit: extensions that must be understood are not";
             self.refusals.push(why.into());
         }
         let named = jose.alg.parse::<Algorithm>().ok();
-        if named != Some(judge.algorithm) {
-            let (alg, wanted) = (&jose.alg, judge.algorithm);
+        if named != Some(server.algorithm) {
+            let (alg, wanted) = (&jose.alg, server.algorithm);
             let cure = "sign with that, or set JWT_ALGORITHM";
             self.refusals.push(format!(
                 "alg is {alg:?}, where JWT_ALGORITHM is {wanted:?}; {cure}"
@@ -132,20 +133,20 @@ impl Report {
         named.filter(|_| !jose.crit)
     }
 
-    fn look_at_signature(&mut self, token: &str, named: Option<Algorithm>, judge: &Judge) {
-        let checked = match (&judge.secret, named) {
+    fn check_signature(&mut self, token: &str, named: Option<Algorithm>, server: &ServerSettings) {
+        let checked = match (&server.secret, named) {
             (None, _) => {
                 Signature::Unchecked("there is no secret; set JWT_SECRET or JWT_SECRET_FILE")
             }
             (Some(_), None) => Signature::Unchecked("header, claims or signature forbid it"),
             (Some(secret), Some(named)) => {
-                signature::check(token, named, secret, judge.previous.as_ref())
+                signature::check(token, named, secret, server.previous.as_ref())
             }
         };
         self.is_unchecked = matches!(checked, Signature::Unchecked(_));
         self.signature = Some(match checked {
             Signature::Good => "good: this secret has signed it".into(),
-            Signature::OfPrevious => {
+            Signature::Previous => {
                 "good: the previous secret has signed it, not this one; refused once that is gone"
                     .into()
             }
@@ -157,35 +158,36 @@ impl Report {
         });
     }
 
-    fn look_at_claims(&mut self, text: &[u8], size: Size, judge: &Judge) {
+    fn check_claims(&mut self, text: &[u8], size: Size, server: &ServerSettings) {
         if json::depth(text) > MAX_JSON_DEPTH {
             let limit = MAX_JSON_DEPTH;
             self.refusals
                 .push(format!("the claims are nested over {limit} levels deep"));
         }
-        let parsed = match json::is_object(text) {
-            true => serde_json::from_slice::<Claims>(text).map_err(|error| error.to_string()),
-            false => Err("it begins with something else than {".into()),
+        let parsed = if json::is_object(text) {
+            serde_json::from_slice::<Claims>(text).map_err(|error| error.to_string())
+        } else {
+            Err("it begins with something else than {".into())
         };
         let parsed = parsed.map_err(|why| format!("the claims are no JSON object: {why}"));
-        let Some(claims) = self.keep(parsed) else {
+        let Some(claims) = self.record(parsed) else {
             return;
         };
-        self.look_at_times(&claims, text, judge);
-        self.uses = content::uses(&claims, size);
-        if self.uses.is_empty() {
+        self.check_times(&claims, text, server);
+        self.purposes = content::purposes(&claims, size);
+        if self.purposes.is_empty() {
             let why = "it is good for nothing: it has none of channels (to subscribe), channel and \
                        message (to broadcast), and broadcast (to publish)";
             self.refusals.push(why.into());
         }
     }
 
-    fn look_at_times(&mut self, claims: &Claims<'_>, text: &[u8], judge: &Judge) {
+    fn check_times(&mut self, claims: &Claims<'_>, text: &[u8], server: &ServerSettings) {
         #[derive(Deserialize)]
         struct Issued {
             iat: f64,
         }
-        let since = judge.now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = server.now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = since.as_secs_f64();
         if let Some(exp) = self.number("exp", claims.exp) {
             self.times.push(("exp", times::expiry(exp, now)));
@@ -207,22 +209,22 @@ impl Report {
 
     fn number(&mut self, name: &str, claim: Option<&RawValue>) -> Option<f64> {
         let number = serde_json::from_str(claim?.get());
-        self.keep(number.map_err(|_| format!("{name} is not a number of seconds since 1970")))
+        self.record(number.map_err(|_| format!("{name} is not a number of seconds since 1970")))
     }
 
-    /// Whether the server's own verifier says no.
-    fn contradicts(&self, token: &str, judge: &Judge) -> bool {
-        let Some(secret) = &judge.secret else {
+    /// Whether the server's own verifier rejects the token.
+    fn verifier_disagrees(&self, token: &str, server: &ServerSettings) -> bool {
+        let Some(secret) = &server.secret else {
             return false;
         };
-        let verifier = Verifier::new(secret, judge.algorithm);
-        let verified = verifier.or_previous(judge.previous.as_ref()).verify(token);
-        !verified.is_ok_and(|verified| verified.claims(judge.now).is_ok())
+        let verifier = Verifier::new(secret, server.algorithm);
+        let verified = verifier.or_previous(server.previous.as_ref()).verify(token);
+        !verified.is_ok_and(|verified| verified.claims(server.now).is_ok())
     }
 }
 
-/// JSON on many lines; of what is not JSON, the beginning.
-fn shown(text: &[u8]) -> String {
+/// JSON, indented; of anything else the beginning.
+fn printable(text: &[u8]) -> String {
     let is_shallow = json::depth(text) <= MAX_JSON_DEPTH;
     match std::str::from_utf8(text) {
         Ok(text) if is_shallow && serde_json::from_str::<IgnoredAny>(text).is_ok() => {
@@ -243,8 +245,8 @@ impl fmt::Display for Report {
                 row(name, &text.replace('\n', &format!("\n{:11}", "")))?;
             }
         }
-        for part in &self.uses {
-            row("good for", &part.what)?;
+        for part in &self.purposes {
+            row("good for", &part.description)?;
         }
         for (name, words) in &self.times {
             row(name, words)?;
@@ -252,7 +254,7 @@ impl fmt::Display for Report {
         if let Some(words) = &self.signature {
             row("signature", words)?;
         }
-        for fault in self.uses.iter().filter_map(|part| part.fault.as_ref()) {
+        for fault in self.purposes.iter().filter_map(|part| part.fault.as_ref()) {
             row("refused", fault)?;
         }
         for why in &self.refusals {
@@ -261,8 +263,8 @@ impl fmt::Display for Report {
         row(
             "verdict",
             match self.verdict() {
-                Verdict::Taken => "a server with these settings takes it",
-                Verdict::Refused => "a server with these settings refuses it",
+                Verdict::Accepted => "a server with these settings takes it",
+                Verdict::Rejected => "a server with these settings refuses it",
                 Verdict::Unknown => "nothing is wrong with it, if the signature is good",
             },
         )

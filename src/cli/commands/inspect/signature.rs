@@ -1,4 +1,4 @@
-//! Whether this secret has signed a token; if not, which mistake it looks like.
+//! Whether a secret has signed a token; if not, the likely mistake.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -11,14 +11,14 @@ pub enum Signature {
     /// The secret has signed the token.
     Good,
     /// The previous secret has.
-    OfPrevious,
-    /// Neither has, for this reason as far as can be told.
+    Previous,
+    /// Neither has; the likely reason.
     Wrong(String),
-    /// It could not be checked, for this reason.
+    /// It could not be checked; the reason.
     Unchecked(&'static str),
 }
 
-/// Checks the signature of a token whose form is good, with the algorithm that it names.
+/// Checks the signature of a well-formed token with the algorithm that it names.
 pub fn check(
     token: &str,
     algorithm: Algorithm,
@@ -29,12 +29,12 @@ pub fn check(
         return Signature::Good;
     }
     if previous.is_some_and(|previous| verifies(token, algorithm, previous)) {
-        return Signature::OfPrevious;
+        return Signature::Previous;
     }
     if token.ends_with('.') {
         return Signature::Wrong("there is none: nothing stands behind the last dot".into());
     }
-    let cause = lookalikes(secret)
+    let cause = likely_mistakes(secret)
         .into_iter()
         .find(|(_, other)| verifies(token, algorithm, &Secret::new(other.clone())));
     Signature::Wrong(match cause {
@@ -58,8 +58,8 @@ fn verifies(token: &str, algorithm: Algorithm, secret: &Secret) -> bool {
     Verifier::new(secret, algorithm).verify(token).is_ok()
 }
 
-/// What other programs make of the same secret, and what copying does to it.
-fn lookalikes(secret: &Secret) -> Vec<(&'static str, Vec<u8>)> {
+/// Other secrets that come of this one: by copying it, or by decoding it as some programs do.
+fn likely_mistakes(secret: &Secret) -> Vec<(&'static str, Vec<u8>)> {
     let bytes = secret.bytes();
     let trimmed = bytes.trim_ascii();
     let unquoted = trimmed

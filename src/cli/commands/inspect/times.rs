@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// The year 10000, in seconds since 1970: what can't be written as a date any more.
 const END_OF_DATES: f64 = 253_402_300_800.0;
-/// Whoever writes milliseconds today is past this; as seconds, it is the year 5138.
+/// A time of today in milliseconds is greater than this, which is the year 5138 in seconds.
 const MILLISECONDS: f64 = 1e11;
 
 const UNITS: [(f64, &str); 4] = [
@@ -21,7 +21,7 @@ pub fn expiry(exp: f64, now: f64) -> String {
     format!("{verb} {}", moment(exp, now))
 }
 
-/// When the token begins to be good, or has.
+/// When the token becomes valid, or has.
 pub fn beginning(nbf: f64, now: f64) -> String {
     let verb = if nbf > now {
         "becomes good"
@@ -38,19 +38,22 @@ pub fn issue(iat: f64, now: f64) -> String {
 
 fn moment(then: f64, now: f64) -> String {
     let away = (then - now).abs();
-    let distance = match (away < 1.0, then > now) {
-        (true, _) => "now".into(),
-        (false, true) => format!("in {}", words(away)),
-        (false, false) => format!("{} ago", words(away)),
+    let distance = if away < 1.0 {
+        "now".into()
+    } else if then > now {
+        format!("in {}", duration(away))
+    } else {
+        format!("{} ago", duration(away))
     };
-    let hint = match then > MILLISECONDS {
-        true => " (is it in milliseconds? it counts seconds)",
-        false => "",
+    let hint = if then > MILLISECONDS {
+        " (is it in milliseconds? it counts seconds)"
+    } else {
+        ""
     };
     format!("{distance}, {}{hint}", date(then))
 }
 
-fn words(seconds: f64) -> String {
+fn duration(seconds: f64) -> String {
     let unit = UNITS.iter().find(|(unit, _)| seconds >= *unit);
     let (unit, name) = unit.unwrap_or(&UNITS[UNITS.len() - 1]);
     let count = (seconds / unit).floor();

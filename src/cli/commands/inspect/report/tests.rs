@@ -1,4 +1,4 @@
-//! What is told of tokens, and whether a server would agree.
+//! Reports on tokens, and whether the server's verifier agrees with them.
 
 use super::*;
 use crate::auth::sign;
@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn judge() -> Judge {
-    Judge {
+fn settings() -> ServerSettings {
+    ServerSettings {
         secret: Some(Secret::new(vec![b'x'; 64])),
         previous: None,
         algorithm: Algorithm::HS512,
@@ -23,7 +23,7 @@ fn signed(claims: &Value) -> String {
 
 /// Why it is refused, one line each.
 fn refusals(token: &str) -> String {
-    let text = Report::of(token, &judge()).to_string();
+    let text = Report::of(token, &settings()).to_string();
     let lines = text.lines().filter_map(|line| line.strip_prefix("refused"));
     lines.map(|line| format!("{}\n", line.trim())).collect()
 }
@@ -48,8 +48,8 @@ fn every_reason_is_told_at_once() {
 #[test]
 fn a_good_use_is_enough() {
     let token = signed(&json!({"channels": ["a"], "channel": "b"}));
-    let report = Report::of(&token, &judge());
-    assert_eq!(report.verdict(), Verdict::Taken);
+    let report = Report::of(&token, &settings());
+    assert_eq!(report.verdict(), Verdict::Accepted);
     assert!(refusals(&token).contains("message is missing"));
     assert_eq!(refusals(&signed(&json!({"channels": ["a"]}))), "");
 }
@@ -57,18 +57,18 @@ fn a_good_use_is_enough() {
 #[test]
 fn it_is_told_which_secret_has_signed() {
     let token = signed(&json!({"channels": ["a"]}));
-    let rotated = |previous: u8| Judge {
+    let rotated = |previous: u8| ServerSettings {
         secret: Some(Secret::new(vec![b'y'; 64])),
         previous: Some(Secret::new(vec![previous; 65])),
-        ..judge()
+        ..settings()
     };
-    let mut judge = rotated(b'x');
-    judge.previous = Some(Secret::new(vec![b'x'; 64]));
-    let report = Report::of(&token, &judge);
-    assert_eq!(report.verdict(), Verdict::Taken);
+    let mut server = rotated(b'x');
+    server.previous = Some(Secret::new(vec![b'x'; 64]));
+    let report = Report::of(&token, &server);
+    assert_eq!(report.verdict(), Verdict::Accepted);
     assert!(report.to_string().contains("good: the previous secret"));
     let report = Report::of(&token, &rotated(b'z'));
-    assert_eq!(report.verdict(), Verdict::Refused);
+    assert_eq!(report.verdict(), Verdict::Rejected);
     assert!(
         report
             .to_string()
@@ -79,25 +79,29 @@ fn it_is_told_which_secret_has_signed() {
 #[test]
 fn depth_is_counted_as_the_server_does() {
     let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    for (levels, verdict) in [(127, Verdict::Taken), (128, Verdict::Refused)] {
+    for (levels, verdict) in [(127, Verdict::Accepted), (128, Verdict::Rejected)] {
         let claims = format!(r#"{{"channels":["a"],"x":{}}}"#, deep(levels));
         let claims = RawValue::from_string(claims).unwrap();
-        let secret = judge().secret.unwrap();
+        let secret = settings().secret.unwrap();
         let token = sign(&claims, &secret, Algorithm::HS512).unwrap();
-        assert_eq!(Report::of(&token, &judge()).verdict(), verdict, "{levels}");
+        assert_eq!(
+            Report::of(&token, &settings()).verdict(),
+            verdict,
+            "{levels}"
+        );
     }
 }
 
 #[test]
 fn without_a_secret_nothing_is_taken() {
-    let judge = Judge {
+    let server = ServerSettings {
         secret: None,
-        ..judge()
+        ..settings()
     };
-    let report = Report::of(&signed(&json!({"channels": []})), &judge);
+    let report = Report::of(&signed(&json!({"channels": []})), &server);
     assert_eq!(report.verdict(), Verdict::Unknown);
-    let report = Report::of(&signed(&json!({"exp": 1, "channels": []})), &judge);
-    assert_eq!(report.verdict(), Verdict::Refused);
+    let report = Report::of(&signed(&json!({"exp": 1, "channels": []})), &server);
+    assert_eq!(report.verdict(), Verdict::Rejected);
 }
 
 fn time() -> impl Strategy<Value = Value> {
@@ -119,26 +123,27 @@ proptest! {
         is_array in any::<bool>(),
         cut in prop::option::of((0_usize..400, "[a-zA-Z0-9_.=+-]")),
     ) {
-        let claims = match is_array {
-            true => json!([exp, nbf]),
-            false => json!({"exp": exp, "nbf": nbf, "channels": ["a"]}),
+        let claims = if is_array {
+            json!([exp, nbf])
+        } else {
+            json!({"exp": exp, "nbf": nbf, "channels": ["a"]})
         };
         let mut token = signed(&claims);
         if let Some((at, with)) = cut {
             let at = at % token.len();
             token.replace_range(at..=at, &with);
         }
-        let judge = judge();
-        let verifier = Verifier::new(judge.secret.as_ref().unwrap(), judge.algorithm);
+        let server = settings();
+        let verifier = Verifier::new(server.secret.as_ref().unwrap(), server.algorithm);
         let verified = verifier.verify(&token);
-        let is_taken = verified.is_ok_and(|verified| verified.claims(judge.now).is_ok());
-        let report = Report::of(&token, &judge);
-        prop_assert_eq!(report.verdict() == Verdict::Taken, is_taken, "{}", report);
+        let is_accepted = verified.is_ok_and(|verified| verified.claims(server.now).is_ok());
+        let report = Report::of(&token, &server);
+        prop_assert_eq!(report.verdict() == Verdict::Accepted, is_accepted, "{}", report);
         prop_assert!(!report.to_string().contains("though nothing seems wrong"));
     }
 
     #[test]
     fn no_text_makes_it_panic(token in "\\PC{0,60}") {
-        let _ = Report::of(&token, &judge()).to_string();
+        let _ = Report::of(&token, &settings()).to_string();
     }
 }

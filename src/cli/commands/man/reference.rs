@@ -1,15 +1,16 @@
-//! `bifrost man`: one page for all commands, made from the same table as the help.
+//! `bifrost.1`: one page for all commands, made from the same table as the help.
 //!
 //! clap_mangen writes a page per command; here its sections go under a heading per
-//! command, and what stands below the help keeps its line breaks.
+//! command, and the text below the help keeps its line breaks.
 
 use std::io;
 
 use clap::Command;
 use clap_mangen::Man;
 
-use super::{Failure, Status, output};
-use crate::cli;
+use super::roff::{self, lines};
+use crate::cli::manual;
+use crate::cli::table;
 
 /// No date: it would be that of the build. `Aq` is the apostrophe in what clap_mangen writes.
 const TITLE: &str = concat!(
@@ -19,17 +20,12 @@ const TITLE: &str = concat!(
     "\" \"User Commands\"\n",
 );
 
-/// Prints the page (man(7)).
+/// The page.
 ///
 /// # Errors
-/// When it can't be written.
-pub fn run() -> Result<Status, Failure> {
-    let page = page().map_err(Failure::system("can't make the page"))?;
-    output::print(&page).map(|_| Status::Good)
-}
-
-fn page() -> io::Result<String> {
-    let mut bifrost = cli::command();
+/// Never in practice: it is written into memory.
+pub fn page() -> io::Result<String> {
+    let mut bifrost = table::command();
     bifrost.build();
     let man = Man::new(bifrost.clone());
     let mut page = String::from(TITLE);
@@ -41,7 +37,12 @@ fn page() -> io::Result<String> {
     for command in bifrost.get_subcommands() {
         page += &of_command(command)?;
     }
-    Ok(page)
+    Ok(page + &see_also())
+}
+
+fn see_also() -> String {
+    let pages: Vec<String> = manual::names().map(roff::reference).collect();
+    format!(".SH SEE ALSO\n{}\n", pages.join(",\n"))
 }
 
 /// A command and those below it, each under a heading of its own.
@@ -51,7 +52,11 @@ fn of_command(command: &Command) -> io::Result<String> {
         .get_about()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let mut text = format!(".SH \"{}\"\n{}", name.to_uppercase(), escaped(&about));
+    let mut text = format!(
+        ".SH {}\n{}",
+        roff::argument(&name.to_uppercase()),
+        lines(&about)
+    );
     let man = Man::new(command.clone());
     text += &below(&section(|out| man.render_synopsis_section(out))?);
     // The settings stand at the top already.
@@ -93,31 +98,10 @@ fn after_help(command: &Command) -> String {
     let parts = text
         .split("\n\n")
         .map(|part| match part.strip_prefix("Examples:\n") {
-            Some(examples) => format!(".PP\nExamples:\n.PP\n.nf\n{}.fi\n", escaped(examples)),
-            None => format!(".PP\n{}", escaped(part)),
+            Some(examples) => format!(".PP\nExamples:\n.PP\n.nf\n{}.fi\n", lines(examples)),
+            None => format!(".PP\n{}", lines(part)),
         });
     parts.collect()
-}
-
-/// Nothing in the text is a request or an escape, and all of it is ASCII (groff(7),
-/// groff_char(7)).
-fn escaped(text: &str) -> String {
-    let lines = text.lines().map(|line| {
-        let start = if line.starts_with('.') { "\\&" } else { "" };
-        let line: String = line.chars().map(escaped_char).collect();
-        format!("{start}{line}\n")
-    });
-    lines.collect()
-}
-
-fn escaped_char(c: char) -> String {
-    match c {
-        '\\' => "\\e".into(),
-        '-' => "\\-".into(),
-        '\'' => "\\(aq".into(),
-        c if c.is_ascii() => c.into(),
-        c => format!("\\[u{:04X}]", u32::from(c)),
-    }
 }
 
 #[cfg(test)]
@@ -134,10 +118,5 @@ mod tests {
                 "{heading}"
             );
         }
-    }
-
-    #[test]
-    fn text_stays_text() {
-        assert_eq!(escaped(".a\n'b\\…"), "\\&.a\n\\(aqb\\e\\[u2026]\n");
     }
 }
