@@ -59,7 +59,7 @@ SYSCONFDIR  ?= /etc
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SHARE        = $(DESTDIR)$(PREFIX)/share
 # The man pages. `bifrost man` prints bifrost.1, and `bifrost man NAME` prints bifrost-NAME.7.
-MAN_PAGES   := bifrost.1
+MAN_PAGES   := bifrost.1 $(patsubst src/manual/%.md,bifrost-%.7,$(wildcard src/manual/*.md))
 MAN_FILES    = $(foreach page,$(MAN_PAGES),$(SHARE)/man/man$(patsubst .%,%,$(suffix $(page)))/$(page))
 COMPLETIONS  = $(SHARE)/bash-completion/completions/bifrost $(SHARE)/zsh/site-functions/_bifrost \
   $(SHARE)/fish/vendor_completions.d/bifrost.fish
@@ -68,7 +68,7 @@ UNIT_SOURCE := src/server/systemd
 UNITS        = $(DESTDIR)$(UNITDIR)/bifrost.service $(DESTDIR)$(UNITDIR)/bifrost.socket
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint deny model torture e2e fuzz bench bench-quick bench-peers static release \
+.PHONY: help run test check lint deny model torture e2e fuzz bench bench-quick bench-peers manual static release \
   install uninstall clean need-cargo need-linker need-dpkg
 
 help: ## Show this list
@@ -121,6 +121,9 @@ bench-quick: need-cargo ## Run the benchmark for a minute, to check its results 
 bench-peers: need-cargo ## Measure nginx with nchan and Node's ws too; installs both
 	tests/bench/peers/install
 	$(CARGO) bench --locked --bench bench -- --scenario peers $(BENCH)
+
+manual: need-cargo ## Write the manual's page of settings anew from the settings table
+	BIFROST_UPDATE_MANUAL=1 $(CARGO) test --locked --lib settings_page
 
 static: need-cargo need-linker ## Build the static binary target/static/bifrost; STATIC_TARGET=... for another machine
 	CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RELEASE_FLAGS) | sed 's/.$$//')" \

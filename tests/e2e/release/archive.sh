@@ -18,6 +18,21 @@ files() {
   (cd "$1" && find . -type f -printf '%m %P\n' | LC_ALL=C sort -k 2)
 }
 
+# man_pages FOLDER [SUFFIX]: the lines of all man pages in a folder.
+man_pages() {
+  local page
+  {
+    for page in $("$BIFROST" man --list); do echo "644 $1/bifrost-$page.7${2-}"; done
+    echo "644 $1/bifrost.1${2-}"
+  } | LC_ALL=C sort -k 2
+}
+
+# manual FOLDER: the lines of the pages of the manual in a folder.
+manual() {
+  local page
+  for page in $("$BIFROST" man --list); do echo "644 $1/$page.md"; done | LC_ALL=C sort -k 2
+}
+
 repository() {
   make --no-print-directory --directory ../.. "$@" >/dev/null
 }
@@ -36,7 +51,8 @@ expect "$(files "$DIRECTORY/$NAME")" "644 CHANGELOG.md
 644 completions/_bifrost
 644 completions/bifrost.bash
 644 completions/bifrost.fish
-644 man/bifrost.1
+$(man_pages man)
+$(manual manual)
 644 systemd/bifrost.service
 644 systemd/bifrost.socket"
 expect "$(tar --list --verbose --numeric-owner --file "$DIST/$NAME.tar.gz" | awk '{ print $2 }' | sort -u)" 0/0
@@ -56,8 +72,10 @@ expect "$(files "$DIRECTORY/package")" "644 etc/bifrost/bifrost.env
 644 usr/share/doc/bifrost/README.md
 644 usr/share/doc/bifrost/changelog.gz
 644 usr/share/doc/bifrost/copyright
+$(manual usr/share/doc/bifrost/manual)
 644 usr/share/fish/vendor_completions.d/bifrost.fish
 644 usr/share/man/man1/bifrost.1.gz
+$(man_pages usr/share/man/man7 .gz | grep -v '/bifrost.1')
 644 usr/share/zsh/vendor-completions/_bifrost"
 grep -Fx 'ExecStart=/usr/bin/bifrost serve' "$DIRECTORY/package/usr/lib/systemd/system/bifrost.service"
 
@@ -69,6 +87,7 @@ readonly INSTALLED="644 opt/bifrost/lib/systemd/system/bifrost.service
 644 opt/bifrost/share/bash-completion/completions/bifrost
 644 opt/bifrost/share/fish/vendor_completions.d/bifrost.fish
 644 opt/bifrost/share/man/man1/bifrost.1
+$(man_pages opt/bifrost/share/man/man7 | grep -v '/bifrost.1')
 644 opt/bifrost/share/zsh/site-functions/_bifrost"
 expect "$(files "$root")" "644 etc/bifrost/bifrost.env
 755 opt/bifrost/bin/bifrost

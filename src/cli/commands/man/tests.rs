@@ -1,8 +1,5 @@
 //! What each element of Markdown becomes, and that every page of the manual is a man page.
 
-use std::io::{ErrorKind, Write};
-use std::process::{Command, Stdio};
-
 use super::markdown::page;
 use crate::cli::manual;
 
@@ -106,34 +103,5 @@ fn every_page_converts() {
                     .any(|mark| line.starts_with(mark));
             assert!(!is_raw, "{name}: {line}");
         }
-    }
-}
-
-/// What groff warns about on a page; nothing where there is no groff.
-fn warnings(page: &str) -> String {
-    let groff = Command::new("groff")
-        .args(["-man", "-ww", "-z", "-Tutf8", "-rLL=80n"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut groff = match groff {
-        Ok(groff) => groff,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: there is no groff");
-            return String::new();
-        }
-        Err(error) => panic!("{error}"),
-    };
-    let mut stdin = groff.stdin.take().unwrap();
-    stdin.write_all(page.as_bytes()).unwrap();
-    drop(stdin);
-    let output = groff.wait_with_output().unwrap();
-    String::from_utf8(output.stderr).unwrap()
-}
-
-#[test]
-fn groff_warns_of_nothing() {
-    for (name, page) in manual::PAGES {
-        assert_eq!(warnings(page), "", "{name}");
     }
 }

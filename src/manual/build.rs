@@ -1,9 +1,9 @@
-//! Turns the manual's pages, `src/manual/*.md`, into man pages that the binary carries. Done
-//! while building, so that the binary needs no parser of Markdown.
+//! The build script: turns the manual's pages, `src/manual/*.md`, into man pages that the binary
+//! carries. Done while building, so that the binary needs no parser of Markdown.
 
-#[path = "src/cli/commands/man/markdown.rs"]
+#[path = "../cli/commands/man/markdown.rs"]
 mod markdown;
-#[path = "src/cli/commands/man/roff.rs"]
+#[path = "../cli/commands/man/roff.rs"]
 mod roff;
 
 use std::error::Error;
