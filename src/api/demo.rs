@@ -14,7 +14,7 @@ use crate::protocol::json;
 /// The one channel that the demonstration signs tokens for.
 pub const CHANNEL: &str = "demo";
 
-/// The application's part: it knows the secret.
+/// What an application does: sign tokens with the secret that it shares with the server.
 #[derive(Debug, Clone)]
 pub struct Demo {
     secret: Secret,
@@ -76,7 +76,7 @@ impl Demo {
     }
 }
 
-/// What a newcomer reads on the terminal: the page to open and the command to type.
+/// What the demonstration prints on the terminal: the page to open and the command to type.
 pub fn introduction(demo: &Demo, address: SocketAddr) -> String {
     let message = json!({ "event": "new_item", "data": r#"{"title":"Hello from curl"}"# });
     let (subscriber, broadcast) = (demo.subscriber_token(), demo.broadcast_token(&message));
@@ -97,7 +97,7 @@ pub fn introduction(demo: &Demo, address: SocketAddr) -> String {
 
    {subscriber}
 
-Shutdown with Ctrl-C. The log follows.
+Stop with Ctrl-C. The log follows.
 "
     )
 }

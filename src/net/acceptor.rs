@@ -1,7 +1,7 @@
 //! The accept loop. Nothing but the shutdown ends it.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ pub struct Acceptor<S> {
 
 /// The state of the backlog when no more connections were accepted.
 enum Backlog {
-    /// No connection waits.
+    /// No connection waits that this process should accept.
     Empty,
     /// A connection waits, and there is no place for it.
     Waiting,
@@ -103,21 +103,21 @@ impl<S: Serve> Acceptor<S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Backlog::Empty),
                 accepted => accepted?,
             };
-            self.start(Socket::new(stream), peer.ip())?;
+            self.start(Socket::new(stream), peer)?;
         }
     }
 
     /// Enters a connection in the table, and has it served.
-    fn start(&self, socket: Socket, peer: IpAddr) -> io::Result<()> {
+    fn start(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
         let permit = self.connections.register(socket.clone());
         debug!("connected conn={} peer={peer}", permit.id());
-        let (ip_permit, rejected) = match self.service.admit(peer) {
+        let (ip_permit, rejected) = match self.service.admit(peer.ip()) {
             Ok(ip_permit) => (ip_permit, None),
             Err(over_limit) => (IpPermit::uncounted(), Some(over_limit)),
         };
         let connection = Connection {
             socket,
-            peer,
+            peer: peer.ip(),
             permit,
             ip_permit,
         };

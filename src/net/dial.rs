@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt,
+};
 
 use crate::net::poll::Wait;
 
@@ -72,9 +74,8 @@ fn dial_one<E>(
             .and_then(|outcome| outcome)
             .map_err(failed)?;
         // `wait` may return before anything happened; only a connected socket has a peer.
-        let stream = TcpStream::from(socket.try_clone().map_err(DialError::Failed)?);
-        if stream.peer_addr().is_ok() {
-            return Ok(stream);
+        if getpeername(&socket).is_ok() {
+            return Ok(socket.into());
         }
     }
 }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_reason_is_told() {
+    fn the_last_error_is_returned() {
         let refused = dial(&[closed_address()], LIMIT, poll).unwrap_err();
         assert!(
             matches!(refused, DialError::Failed(e) if e.kind() == ErrorKind::ConnectionRefused)

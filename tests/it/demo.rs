@@ -56,6 +56,8 @@ fn demo_listens_on_the_loopback_and_prints_its_address() {
             .any(|line| line.contains(&address) || line.contains(&local)),
         "{lines:#?}"
     );
+    let is_last = |line: &str| (line == "Stop with Ctrl-C. The log follows.").then_some(());
+    server.stdout.wait_for("the end of the text", is_last);
 }
 
 #[test]

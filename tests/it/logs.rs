@@ -229,6 +229,15 @@ fn refused_origins_are_logged_once_a_second() {
 }
 
 #[test]
+fn connection_is_logged_with_the_address_and_port_of_its_peer() {
+    let server = Server::with(&[("BIFROST_LOG", "debug")]);
+    let stream = TcpStream::connect(server.address).expect("a connection");
+    let peer = stream.local_addr().expect("an address");
+    let logged = line(&server, &format!("peer={peer}"));
+    assert_eq!(logged.trim_end(), format!("peer={peer}"));
+}
+
+#[test]
 fn log_level_selects_which_lines_are_written() {
     let lines_at = |level: &str| {
         let mut server = Server::with(&[("BIFROST_LOG", level)]);
