@@ -24,11 +24,11 @@ const KEPT_CAPACITY: usize = 16 * 1024;
 pub struct Limits {
     /// Largest body, in bytes.
     pub max_body: usize,
-    /// For a request to arrive whole.
+    /// Longest time for a request to arrive whole.
     pub request: Duration,
-    /// Between two requests.
+    /// Longest time between two requests.
     pub idle: Duration,
-    /// For the peer to take some of a response.
+    /// Longest time in which the peer takes no byte of a response.
     pub write: Duration,
 }
 
@@ -54,9 +54,9 @@ pub struct Connection {
     decoder: Decoder,
     /// Bytes that have arrived and are not decoded yet.
     input: Vec<u8>,
-    /// When the phase has to be over; between requests the socket knows it too.
+    /// When the phase has to be over; between requests, the socket's receive limit ends it.
     deadline: Instant,
-    /// How long a waiting receive waits, once it was set.
+    /// The receive limit of the socket, once it was set.
     receive_limit: Option<Duration>,
 }
 
@@ -127,7 +127,7 @@ impl Connection {
         self.inner.socket.send_all(bytes, self.limits.write)
     }
 
-    /// Sends a response. Returns whether the connection is kept; if not, it was ended.
+    /// Sends a response. Returns whether the connection is kept; if not, the caller drops it.
     pub fn respond(&mut self, response: Response, head: &Head) -> Persistence {
         let is_stopping = self.shutdown.is_triggered();
         let persistence = if head.wants_more() && !is_stopping {
@@ -166,13 +166,18 @@ impl Connection {
         response: Response,
         head: &Head,
     ) -> io::Result<(net::Connection, Vec<u8>)> {
-        self.send(&response.encode(head, Persistence::KeepAlive))?;
+        let persistence = if head.wants_more() {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        };
+        self.send(&response.encode(head, persistence))?;
         let mut early = self.input;
         early.shrink_to_fit(); // it is kept for as long as the connection
         Ok((self.inner, early))
     }
 
-    /// The last request is answered.
+    /// Ends the request that was answered: the connection is idle until the next one.
     fn become_idle(&mut self) -> io::Result<()> {
         self.phase = Phase::Idle;
         self.deadline = Instant::now() + self.limits.idle;
@@ -191,7 +196,7 @@ impl Connection {
     }
 
     /// Notes that a request begins, if bytes have arrived. None when the connection was evicted
-    /// before, or its time has passed with nothing but empty lines: some clients send one behind a
+    /// before, or its time has passed with nothing but empty lines: some clients send one after a
     /// body.
     fn note_beginning(&mut self, limits: impl Fn() -> Limits) -> Option<()> {
         if self.input.is_empty() || matches!(self.phase, Phase::Request(_)) {
@@ -203,7 +208,7 @@ impl Connection {
         }
         self.limits = limits();
         self.decoder.set_max_body(self.limits.max_body);
-        let request = self.inner.permit.handle().begin_request()?;
+        let request = self.inner.permit.begin_request()?;
         self.phase = Phase::Request(request);
         self.deadline = Instant::now() + self.limits.request;
         Some(())
@@ -221,7 +226,7 @@ impl Connection {
         Some(())
     }
 
-    /// Receives more input; something only when the connection ends.
+    /// Receives more input; returns what ends the connection, if something does.
     fn receive(&mut self) -> Option<Next> {
         let in_request = matches!(self.phase, Phase::Request(_));
         let received = match self.phase {

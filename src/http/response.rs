@@ -1,7 +1,7 @@
 //! What a route answers, and how it is written.
 //!
 //! tiny_http's `Response` and its writer do it, into a buffer that goes out in one write; nothing
-//! else of that crate is used, and nowhere else. They leave the headers of one hop to the server,
+//! else of that crate is used, and nowhere else. They leave hop-by-hop headers to the server,
 //! so those are inserted here.
 
 use std::io::Cursor;
@@ -15,9 +15,9 @@ use super::status::Status;
 
 /// Status line and headers of a response, in bytes, approximately.
 const HEAD_SIZE: usize = 320;
-/// A client that is rejected by a full or stopping server may try again after, in seconds.
+/// When a client that a full or stopping server has rejected may try again, in seconds.
 const RETRY_AFTER: &str = "5";
-/// What tiny_http's writer says of a body whose length it does not know.
+/// The header that tiny_http's writer adds for a body of unknown length.
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
 /// Whether the connection is kept after a response.
@@ -43,7 +43,7 @@ enum WebSocket {
 /// How the body of a response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Body {
-    /// Whole, behind the head.
+    /// Whole, after the head.
     Whole,
     /// In pieces, by whatever the connection is handed over to.
     Stream,
@@ -173,12 +173,18 @@ impl Response {
             remove(&mut bytes, CHUNKED);
         }
         let status_line = bytes.iter().position(|&byte| byte == b'\n');
-        let behind_it = status_line.map_or(0, |end| end + 1);
-        bytes.splice(behind_it..behind_it, connection.bytes());
+        let after_it = status_line.map_or(0, |end| end + 1);
+        bytes.splice(after_it..after_it, connection.bytes());
         bytes
     }
 
     fn connection_headers(&self, version: Version, persistence: Persistence) -> &'static str {
+        let ends_the_body = self.body == Body::Stream && version == Version::Http10;
+        let persistence = if ends_the_body {
+            Persistence::Close // the connection's end is the body's
+        } else {
+            persistence
+        };
         match (self.websocket, persistence) {
             (WebSocket::Accepted, _) => "", // the writer adds it
             (WebSocket::Required, Persistence::KeepAlive) => {
@@ -326,7 +332,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n"));
         assert!(text.contains("Transfer-Encoding: chunked\r\n"), "{text}");
         assert!(text.contains("Content-Type: text/event-stream\r\n"));
-        let text = encode(stream(), "GET / HTTP/1.0\r\n\r\n", Persistence::Close);
+        let text = encode(stream(), "GET / HTTP/1.0\r\n\r\n", Persistence::KeepAlive);
         assert!(text.contains("Connection: close\r\n") && text.ends_with("\r\n\r\n"));
         assert!(!text.contains("Transfer-Encoding") && !text.contains("Content-Length"));
     }

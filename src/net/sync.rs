@@ -1,4 +1,4 @@
-//! The locks, atomics and channels that the room `hub` uses, each named once.
+//! The locks, atomics and channels that `hub` uses, each named once.
 //!
 //! No code of its own. The models in `tests/model` compile `hub` against another `sync`, whose
 //! tools explore every order in which threads may take turns.

@@ -10,7 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 pub struct Waker(OwnedFd);
 
 impl Waker {
-    /// A waker that nobody has woken.
+    /// A waker that is not readable yet.
     ///
     /// # Errors
     /// When descriptors have run out.

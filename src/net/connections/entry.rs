@@ -51,7 +51,7 @@ impl ConnState {
 /// In which order connections are evicted, first to last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvictionPriority {
-    /// It has asked for nothing that is not answered.
+    /// No request of it is under way.
     Idle,
     /// It has sent a part of a request. A good client completes it in a moment; after that it is
     /// no better than one that sends nothing.
@@ -59,7 +59,7 @@ pub enum EvictionPriority {
 }
 
 /// A connection that the server pushes messages to. Each protocol that upgrades connections
-/// implements it, so that this room need not know queues and frames.
+/// implements it, so that `net` need not know queues and frames.
 pub trait PushConnection: Debug + Send + Sync {
     /// Sends a ping.
     fn ping(&self);
@@ -76,7 +76,7 @@ pub trait PushConnection: Debug + Send + Sync {
 pub struct ConnectionEntry {
     opened: Instant,
     socket: Socket,
-    /// The state, and the time since when it is so, in microseconds after `opened`.
+    /// The state, and the time at which it began, in microseconds after `opened`.
     word: AtomicU64,
     push: OnceLock<Box<dyn PushConnection>>,
 }

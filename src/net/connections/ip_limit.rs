@@ -103,7 +103,7 @@ impl PerIpLimit {
     }
 }
 
-/// The address that an address counts as.
+/// The address under which a peer is counted: of IPv6, the network of its site.
 fn site(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

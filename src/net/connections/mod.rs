@@ -1,10 +1,12 @@
 //! The open connections: how many there may be, what each is doing, and which is evicted when
 //! another needs its place.
 //!
-//! [`Connections`] is the table as the server sees it, `table` its entries and counts, `entry` the
-//! state of one connection, `permit` a connection's own part. `ip_limit` counts by IP address.
+//! [`Connections`] is the table as the server sees it, `table` its entries and counts. `entry` is the
+//! state of one connection, and its place in the order of eviction; `eviction` evicts. `permit` is a
+//! connection's own part, which keeps its place in the table. `ip_limit` counts by IP address.
 
 mod entry;
+mod eviction;
 mod file_limit;
 mod ip_limit;
 mod permit;
@@ -12,26 +14,20 @@ mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 pub use entry::{ConnState, ConnectionEntry, EvictionPriority, PushConnection};
 pub use file_limit::limit;
 pub use ip_limit::{IpPermit, OverIpLimit, PerIpLimit};
-pub use permit::{ConnectionHandle, ConnectionPermit, RequestGuard};
+pub use permit::{ConnectionPermit, RequestGuard};
 pub use table::RESERVE;
 
 use crate::net::socket::Socket;
 use table::{Entries, Table};
 
-/// How long an upgrade waits for an idle connection before one that is sending its request is
-/// evicted.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How often it looks meanwhile: not every change is notified.
-const RECHECK: Duration = Duration::from_millis(10);
-
-/// The number of the last connection in the log, of both listeners.
+/// The number that the last accepted connection has in the log, on either listener.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 /// A handle on the table of connections; clones share it.
@@ -108,46 +104,9 @@ impl Connections {
         self.0.entries.lock().fit_in(self.limit())
     }
 
-    /// Makes room for the upgrade of an open connection; false if there is none.
-    ///
-    /// Evicts the longest-idle connection; one that is still sending its request only after
-    /// half a second without an idle candidate.
-    pub fn evict_for_upgrade(&self) -> bool {
-        let patience = Instant::now() + PATIENCE;
-        let mut entries = self.0.entries.lock();
-        loop {
-            let limit = self.limit();
-            if entries.count() <= limit {
-                return true;
-            }
-            if !entries.fit_in(limit) {
-                return false;
-            }
-            let lowest = if Instant::now() < patience {
-                EvictionPriority::Idle
-            } else {
-                EvictionPriority::Reading
-            };
-            match entries.evict_one(lowest) {
-                Some(entry) => MutexGuard::unlocked(&mut entries, || entry.cut_evicted()),
-                None if lowest == EvictionPriority::Reading => return false,
-                None => drop(self.0.changed.wait_for(&mut entries, RECHECK)),
-            }
-        }
-    }
-
     /// Whether another connection may be accepted.
     pub fn can_accept(&self) -> bool {
         self.0.entries.lock().count() < self.hard_limit()
-    }
-
-    /// Evicts one connection, so that another may be accepted; false if none can be evicted.
-    pub fn evict_for_accept(&self) -> bool {
-        let evicted = self.0.entries.lock().evict_one(EvictionPriority::Reading);
-        if let Some(entry) = &evicted {
-            entry.cut_evicted();
-        }
-        evicted.is_some()
     }
 
     /// Waits until another connection may be accepted; false when `deadline` passes before.

@@ -27,9 +27,20 @@ impl ConnectionPermit {
         self.id
     }
 
-    /// A handle for the thread that reads requests.
-    pub fn handle(&self) -> ConnectionHandle {
-        self.handle.clone()
+    /// Counts a request as under way for as long as the guard lives; none when the connection was
+    /// evicted before.
+    pub fn begin_request(&self) -> Option<RequestGuard> {
+        let ConnectionHandle { entry, table } = &self.handle;
+        if !entry.set(ConnState::Reading) {
+            return None;
+        }
+        table.entries.lock().requests += 1;
+        Some(RequestGuard(self.handle.clone()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn entry(&self) -> &Arc<ConnectionEntry> {
+        &self.handle.entry
     }
 
     /// Counts the connection as upgraded from now on.
@@ -71,21 +82,9 @@ impl Drop for ConnectionPermit {
 /// A handle on a connection's entry, through which its thread says what it is doing; clones share
 /// the entry.
 #[derive(Debug, Clone)]
-pub struct ConnectionHandle {
-    pub(super) entry: Arc<ConnectionEntry>,
+struct ConnectionHandle {
+    entry: Arc<ConnectionEntry>,
     table: Arc<Table>,
-}
-
-impl ConnectionHandle {
-    /// Counts a request as under way for as long as the guard lives; none when the connection was
-    /// evicted before.
-    pub fn begin_request(&self) -> Option<RequestGuard> {
-        if !self.entry.set(ConnState::Reading) {
-            return None;
-        }
-        self.table.entries.lock().requests += 1;
-        Some(RequestGuard(self.clone()))
-    }
 }
 
 /// A request that is under way.

@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::entry::{ConnectionEntry, EvictionPriority};
+use super::entry::ConnectionEntry;
 
 /// Connections beyond the limit, for plain HTTP: broadcasts and health checks of a full server.
 pub const RESERVE: usize = 16;
-/// Most candidates that one eviction tries: a candidate may have begun a request just then.
-const ATTEMPTS: usize = 8;
 
 /// What all handles on the table share.
 #[derive(Debug)]
@@ -48,38 +45,5 @@ impl Entries {
     /// Open connections.
     pub fn count(&self) -> usize {
         self.open.len() - self.ending
-    }
-
-    /// Connections that may be evicted, with their order.
-    fn candidates(
-        &self,
-    ) -> impl Iterator<Item = ((EvictionPriority, Instant), &Arc<ConnectionEntry>)> {
-        let entries = self.open.values();
-        entries.filter_map(|entry| Some((entry.eviction_order()?, entry)))
-    }
-
-    /// Whether there would be at most `limit` connections after evictions.
-    pub fn fit_in(&self, limit: usize) -> bool {
-        self.count() <= limit || self.count() - self.candidates().count() <= limit
-    }
-
-    /// Evicts the first candidate in order whose priority is at most `lowest`; its connection has
-    /// still to be cut ([`ConnectionEntry::cut_evicted`]).
-    pub fn evict_one(&mut self, lowest: EvictionPriority) -> Option<Arc<ConnectionEntry>> {
-        let mut tried: Vec<*const ConnectionEntry> = Vec::new();
-        for _ in 0..ATTEMPTS {
-            let candidates = self.candidates().filter(|((priority, _), entry)| {
-                *priority <= lowest && !tried.contains(&Arc::as_ptr(entry))
-            });
-            let (_, entry) = candidates.min_by_key(|(order, _)| *order)?;
-            let entry = entry.clone();
-            if entry.try_evict() {
-                self.ending += 1;
-                self.evicted += 1;
-                return Some(entry);
-            }
-            tried.push(Arc::as_ptr(&entry));
-        }
-        None
     }
 }

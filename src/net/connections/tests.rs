@@ -4,6 +4,7 @@ use super::*;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 /// A registered connection and its peer.
 fn register(connections: &Connections) -> (ConnectionPermit, TcpStream) {
@@ -16,7 +17,7 @@ fn register(connections: &Connections) -> (ConnectionPermit, TcpStream) {
 /// The same, with a whole request that is not answered.
 fn active(connections: &Connections) -> (RequestGuard, ConnectionPermit, TcpStream) {
     let (permit, peer) = register(connections);
-    let request = permit.handle().begin_request().unwrap();
+    let request = permit.begin_request().unwrap();
     assert!(request.mark_whole());
     (request, permit, peer)
 }
@@ -54,23 +55,22 @@ fn the_limit_may_change_while_connections_are_open() {
 fn the_longest_idle_connection_is_evicted() {
     let connections = Connections::new(2);
     let mut all: Vec<_> = (0..3).map(|_| register(&connections)).collect();
-    let subscribed = all[0].0.handle();
+    let subscribed = all[0].0.entry().clone();
     assert!(all[0].0.subscribe());
-    let answered = all[1].0.handle();
-    let order = |handle: &ConnectionHandle| handle.entry.eviction_order();
+    let order = |permit: &ConnectionPermit| permit.entry().eviction_order();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while order(&answered) == order(&all[2].0.handle()) {
+    while order(&all[1].0) == order(&all[2].0) {
         assert!(Instant::now() < deadline, "the clock stands still");
-        drop(answered.begin_request());
+        drop(all[1].0.begin_request());
     }
     // The new connection has been idle for longer than the one that was answered just now.
     let (upgrading, _peer) = register(&connections);
-    let request = upgrading.handle().begin_request().unwrap();
+    let request = upgrading.begin_request().unwrap();
     assert!(request.mark_whole());
-    assert!(connections.evict_for_upgrade() && answered.begin_request().is_none());
-    assert!(all[2].0.handle().begin_request().is_none());
+    assert!(connections.evict_for_upgrade() && all[1].0.begin_request().is_none());
+    assert!(all[2].0.begin_request().is_none());
     assert_eq!(all[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
-    assert!(!subscribed.entry.is_evicted());
+    assert!(!subscribed.is_evicted());
     drop((request, all));
     assert!(connections.can_upgrade());
 }
@@ -79,7 +79,7 @@ fn the_longest_idle_connection_is_evicted() {
 fn a_connection_that_sends_its_request_is_evicted_last() {
     let connections = Connections::new(1);
     let (half, _peer) = register(&connections);
-    let reading = half.handle().begin_request().unwrap();
+    let reading = half.begin_request().unwrap();
     let _active = active(&connections);
     let mut entries = connections.0.entries.lock();
     assert!(entries.evict_one(EvictionPriority::Idle).is_none());
@@ -95,13 +95,13 @@ fn nothing_is_evicted_if_it_would_not_make_room() {
     let _active: Vec<_> = all[..2]
         .iter()
         .map(|(permit, _)| {
-            let request = permit.handle().begin_request().unwrap();
+            let request = permit.begin_request().unwrap();
             assert!(request.mark_whole());
             request
         })
         .collect();
     assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
-    assert!(all[2].0.handle().begin_request().is_some());
+    assert!(all[2].0.begin_request().is_some());
 }
 
 #[test]
@@ -111,12 +111,12 @@ fn a_connection_with_unread_input_is_not_evicted() {
     let _active = active(&connections);
     peer.write_all(b"GET").unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !permit.handle().entry.has_input() {
+    while !permit.entry().has_input() {
         assert!(Instant::now() < deadline, "the input does not arrive");
         thread::yield_now();
     }
     assert!(!connections.evict_for_upgrade());
-    assert!(permit.handle().begin_request().is_some());
+    assert!(permit.begin_request().is_some());
 }
 
 /// An upgraded connection that ignores what the table asks of it.
@@ -138,7 +138,7 @@ fn upgraded_connections_are_waited_for_by_themselves() {
     assert!(!connections.wait_for_upgraded(Instant::now()));
     drop(upgraded);
     assert!(connections.wait_for_upgraded(Instant::now()));
-    let request = http.handle().begin_request();
+    let request = http.begin_request();
     assert!(!connections.wait_for_requests(Instant::now()));
     drop(request);
     assert!(connections.wait_for_requests(Instant::now()));
