@@ -1,40 +1,58 @@
 //! Bifrost: broadcasts signed messages to browsers over WebSocket. This file is the map.
 //!
-//! Eleven rooms; each imports only rooms below it (`tests/it/rooms.rs` checks that):
+//! Eleven rooms. A room imports only rooms below it; exactly which is listed in
+//! `tests/it/rooms/rules.rs`, and checked. Names in `code` are files and folders of the room.
 //!
-//! | room | what it holds | what goes there |
-//! | --- | --- | --- |
-//! | [`cli`] | the command line: argument table, help, `commands/`, `client/` (the other end of the wire) | a command, a flag of a command |
-//! | [`server`] | builds the state, opens listeners, runs, reloads, drains; signals; `systemd/` | what happens at start, reload and shutdown |
-//! | [`api`] | what is at which path, one journey a file: routes, `broadcast/`, `subscribe`, `admin`, `metrics/`, `demo` | an HTTP route, a page, a metric's line in `/metrics` |
-//! | [`websocket`] | handshake, session (read loop, close), frames, keepalive | what a WebSocket connection does |
-//! | [`config`] | the settings: table, reading, checking, what changed | a setting: one row of the table |
-//! | [`http`] | HTTP/1.1 on one connection: decoder, head, chunked, response, request loop, `forwarded`, `origin` | how requests are read and responses written |
-//! | [`hub`] | channels and their subscribers, `batch` (group commit per channel), `queue/` (per subscriber) | fan-out and backpressure |
-//! | [`auth`] | tokens: verifying, signing, keys, publish scope | what a token may say |
-//! | [`net`] | socket, listener, acceptor, worker pool, shutdown, `connections/` (permits, state, eviction, per-IP limit) | limits of connections, who is evicted |
-//! | [`protocol`] | what both ends know: events, close frames, channel names, limits, JSON text | a close code, an event, a fixed limit |
-//! | [`telemetry`] | log, counters and their labels, Prometheus text | a counter, a label |
+//! | room | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the command line: `table` (the commands), `arguments` (their flags), `commands/`, `client/` (the HTTP and WebSocket client that the commands use) |
+//! | [`server`] | builds the `state`, opens `listeners`, runs, reloads, drains; `systemd/` (socket, readiness, status, watchdog) |
+//! | [`api`] | the HTTP `routes`, a file or folder each: `broadcast/`, `subscribe/`, `admin` (health, counters), `metrics/`, `demo` |
+//! | [`websocket`] | `handshake`, `session` (reads, closes), `frame`, `keepalive` (the server's pings), `disconnect` (why a connection ends) |
+//! | [`config`] | the settings: `settings/` (the table, a file a topic), reading and checking, `changes` at a reload |
+//! | [`http`] | HTTP/1.1 on one connection: `decoder`, `head`, `chunked`, `response`, `serve` (the request loop), `forwarded`, `origin` |
+//! | [`hub`] | fan-out: `channels` and their subscribers, `batch` (messages that meet share a write), `queue/` (what waits for one subscriber) |
+//! | [`auth`] | tokens: `verify`, `sign`, `mac` (keys), `publish_scope` |
+//! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `connections/` (how many, what each does, `eviction`, `ip_limit`) |
+//! | [`protocol`] | what server and client both know: `event`, `close_frame`, `channel`, JSON text, `limits` that no setting changes |
+//! | [`telemetry`] | `log`, `counters`, their `labels`, the text that Prometheus reads |
 //!
 //! ```text
-//! main ── cli ── server ── api ── websocket ──┬── http ──┐
-//!                  │                          └── hub ───┼── net, protocol, telemetry
-//!                  └── config ── http, auth, net ────────┘
+//! cli -> server -> api -> websocket -> hub, http -> net, protocol
+//!           |       +---> auth -------------------> protocol
+//!           +----> config -> http, auth, net        (all -> telemetry)
 //! ```
 //!
-//! Two journeys lead through them:
+//! # What to change for
 //!
-//! * **A broadcast.** [`net::acceptor`] accepts a connection, and a worker thread serves it
-//!   ([`server::State`]). [`http::serve()`] decodes the request, and [`api::answer`] finds
-//!   [`api::broadcast`], which verifies the token ([`auth::Verifier`]) and hands the message to
-//!   [`hub::Hub`]. The channel's [`hub::batch`] gives messages one order; the leader of a batch
-//!   encodes it once for each transport and pushes it to the [`hub::queue`] of each subscriber,
-//!   which writes it to the socket at once, or lets it wait.
-//! * **A subscription.** The same way to [`api::subscribe`], which accepts the handshake
-//!   ([`websocket::handshake`]), connects a send queue to the hub, and leaves a fresh thread
-//!   waiting in a [`websocket::Session`]. [`websocket::keepalive`] pings it.
+//! * **A setting**: a row in `config/settings/`, a field in `config/values.rs`. Where it takes effect:
+//!   `server/state.rs`, which hands it on as part of `api/runtime_config.rs`. Then `make manual`.
+//! * **A close code**: `protocol/close_frame.rs` (code and text), `websocket/disconnect.rs` (why a
+//!   connection ends), `telemetry/labels.rs` (its counter). Then `src/manual/protocol.md`.
+//! * **An HTTP route**: `api/routes.rs` (path, methods, the list for 404), and a file beside it.
+//! * **A metric**: `telemetry/counters.rs` (and `labels.rs`), the line that counts, its text in
+//!   `api/metrics/families.rs`. Then `src/manual/operating.md`.
+//! * **Backpressure**: in bytes; `hub/queue/writer.rs` for one subscriber, `hub/queue/budget.rs` for all,
+//!   `websocket/session.rs` for the time that a client may take nothing. Then `make model`.
+//! * **Which connection is evicted**: `net/connections/entry.rs` (the order), `eviction.rs` (how).
+//! * **Why a token is rejected**: `auth/error.rs`, `auth/verify.rs`, `telemetry/labels.rs`.
+//! * **A flag of a command**: `cli/arguments.rs`, `action.rs` and `read.rs`, then the command in
+//!   `cli/commands/`.
 //!
-//! Beside the code, `src/manual` is the handbook (also `bifrost man PAGE`), and `src/dist` is what
+//! # Two requests, followed from socket to socket
+//!
+//! * **A broadcast.** [`net::acceptor`] accepts a connection, and a worker thread runs the request
+//!   loop on it ([`http::serve()`], with [`server::State`] as the service). [`api::answer`] finds the
+//!   route, [`api::broadcast`], which verifies the token ([`auth::Verifier`]) and hands the message to
+//!   [`hub::Hub`]. Messages to one channel that arrive together form a batch ([`hub::batch`]): the
+//!   thread of the first one encodes it, and pushes it to the [`hub::queue`] of each subscriber. The
+//!   queue writes it to the socket at once, or keeps it until the socket has room.
+//! * **A subscription.** It reaches [`api::subscribe`] the same way, which checks the handshake
+//!   ([`websocket::handshake`]), makes a send queue, and starts a thread of its own for the
+//!   connection. That waits in a [`websocket::Session`] for a token, and then joins the channels
+//!   ([`hub::Subscriptions`]).
+//!
+//! Beside the code, `src/manual` holds the manual (also `bifrost man PAGE`), and `src/dist` is what
 //! packages and proxies need.
 
 #![forbid(unsafe_code)]

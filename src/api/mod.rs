@@ -1,11 +1,13 @@
-//! What is at which path; each journey has a file.
+//! The HTTP routes, a file or folder each.
+//!
+//! [`answer`] finds the route of a request (`routes`):
 //!
 //! * `POST /broadcast` ([`broadcast`]): the token is verified, and the message handed to the hub,
 //!   whose channel pushes it to the send queue of each subscriber.
 //! * `GET /subscribe` ([`subscribe`]): the handshake; then a session authenticates, joins channels,
 //!   and waits in a thread of its own.
-//! * The rest: [`admin`], the page at `/` ([`root_page`], [`demo`]), and [`metrics`], which is a
-//!   listener of its own.
+//! * The rest: [`admin`] (`/info.json`, `/healthz`, `/readyz`), the page at `/` ([`root_page`],
+//!   [`demo`]), and [`metrics`], which is a listener of its own.
 //!
 //! Handlers are given [`Services`], which live as long as the process, and the [`RuntimeConfig`]
 //! that was in force when the request was complete.
@@ -15,63 +17,13 @@ pub mod broadcast;
 pub mod demo;
 pub mod metrics;
 pub mod root_page;
+mod routes;
 pub mod runtime_config;
 pub mod services;
 pub mod subscribe;
 
 pub use root_page::RootPage;
-pub use runtime_config::{RuntimeConfig, SubscriberConfig};
+pub use routes::answer;
+pub use runtime_config::{CurrentConfig, RuntimeConfig, SubscriberConfig};
 pub use services::Services;
 pub use subscribe::Subscriber;
-
-use crate::http::{Answer, HttpError, Method, Request, Response, Status};
-use crate::net;
-
-const GET: &str = "GET, HEAD";
-const POST: &str = "POST";
-
-/// Finds the route of a request, and answers it.
-pub fn answer(
-    request: &Request,
-    connection: &mut net::Connection,
-    services: &Services,
-    config: &RuntimeConfig,
-) -> Answer<Subscriber> {
-    let response = match (request.head.method, request.head.path.as_str()) {
-        (Method::Post, "/broadcast") => broadcast::answer(request, &config.verifier, &services.hub),
-        (Method::Get | Method::Head, "/subscribe") => {
-            return subscribe::answer(&request.head, connection, services, config);
-        }
-        (Method::Get | Method::Head, "/info.json") => admin::info(services),
-        (Method::Get | Method::Head, "/healthz") => admin::health(),
-        (Method::Get | Method::Head, "/readyz") => admin::readiness(services),
-        (Method::Get | Method::Head, "/") => config.root_page.page(),
-        #[cfg(feature = "provoke-panic")]
-        (Method::Get, "/panic") => panic!("on purpose"),
-        (_, "/broadcast") => Response::method_not_allowed(POST),
-        (_, "/subscribe" | "/info.json" | "/healthz" | "/readyz" | "/") => {
-            Response::method_not_allowed(GET)
-        }
-        _ => match &config.root_page {
-            RootPage::Demo(demo) => answer_in_demo(request, demo),
-            RootPage::Welcome => not_found(),
-        },
-    };
-    Answer::Respond(response)
-}
-
-fn answer_in_demo(request: &Request, demo: &demo::Demo) -> Response {
-    match (request.head.method, request.head.path.as_str()) {
-        (Method::Get | Method::Head, "/demo/token") => demo.give_token(),
-        (Method::Post, "/demo/sign") => demo.sign_message(request).unwrap_or_else(Response::from),
-        (_, "/demo/token") => Response::method_not_allowed(GET),
-        (_, "/demo/sign") => Response::method_not_allowed(POST),
-        _ => not_found(),
-    }
-}
-
-fn not_found() -> Response {
-    let known = "/broadcast, /subscribe, /info.json, /healthz, /readyz and /";
-    let message = format!("nothing is here; there are {known}");
-    HttpError::new(Status::NotFound, message).into()
-}

@@ -1,11 +1,8 @@
 //! What every route may use for as long as the process lives.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-
-use super::runtime_config::RuntimeConfig;
+use super::runtime_config::CurrentConfig;
 use crate::hub::Hub;
 use crate::hub::queue::QueueBudget;
 use crate::net::connections::Connections;
@@ -22,7 +19,7 @@ pub struct Services {
     pub connections: Connections,
     /// The configuration in force. A reload replaces it as a whole; a request that has loaded one
     /// keeps that one.
-    pub config: Arc<ArcSwap<RuntimeConfig>>,
+    pub config: CurrentConfig,
     /// The start of the server.
     pub started: Instant,
     /// The shutdown of the server.

@@ -12,7 +12,7 @@ pub enum AuthError {
     /// It has not three parts in base64url, or its header is not a JSON object with an `alg`, or
     /// is nested too deep.
     Malformed,
-    /// Its `alg` is another one, or it has a `crit`.
+    /// Its `alg` is not the configured one, or it has a `crit`.
     Algorithm,
     /// Its signature is wrong.
     Signature,

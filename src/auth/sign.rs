@@ -1,4 +1,4 @@
-//! Signing claims, for the commands and the demonstration, which play the application's part.
+//! Signing claims, for the commands and the demonstration, which sign as an application does.
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;

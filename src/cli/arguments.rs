@@ -30,7 +30,7 @@ pub fn token_broadcast(command: Command) -> Command {
 }
 
 pub fn token_publisher(command: Command) -> Command {
-    let help = "Channels to send to: a name, or a beginning of names with a * behind it";
+    let help = "Channels to send to: a name, or the beginning of names followed by *";
     keys(command.arg(names("PATTERN", help)).arg(expires("90d")))
 }
 

@@ -12,8 +12,8 @@ Examples:
   JWT_SECRET=$(bifrost secret) bifrost serve     Serve on port 3000
   bifrost --port 8080 --jwt-secret-file secret   The same with flags
 
-Exit status: 0 after SIGTERM or SIGINT, 130 after another Ctrl-C that does not wait for
-subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
+Exit status: 0 after SIGTERM or SIGINT, 130 after a second Ctrl-C, which does not
+wait for subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
 
 pub const DEMO: &str = "\
 It is serve without a configuration: HOST is 127.0.0.1 unless set, the secret is random for this
@@ -25,8 +25,8 @@ Examples:
   bifrost demo --port 8080
   JWT_SECRET=$(bifrost secret) bifrost demo      With a secret that other commands can share
 
-Exit status: 0 after SIGTERM or SIGINT, 130 after another Ctrl-C that does not wait for
-subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
+Exit status: 0 after SIGTERM or SIGINT, 130 after a second Ctrl-C, which does not
+wait for subscribers, 1 when it can't listen or read a file, 2 when a setting is wrong.";
 
 pub const BIFROST: &str = "\
 Without a command, bifrost serves. Every setting is also an environment variable, named in

@@ -1,4 +1,4 @@
-//! The difference between two configurations, and what of it takes a restart.
+//! The difference between two configurations, and which changes need a restart.
 
 use std::fmt;
 

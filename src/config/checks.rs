@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn two_listeners_need_two_places() {
+    fn two_listeners_need_two_addresses() {
         let metrics = ("BIFROST_METRICS_ADDR", "127.0.0.1:3000");
         let checked = |pairs: &[(&'static str, &str)]| {
             let config = config(pairs)?;

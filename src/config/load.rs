@@ -2,7 +2,7 @@
 
 use crate::config::error::ConfigError;
 use crate::config::setting::Setting;
-use crate::config::settings::{SETTINGS, limits, listeners};
+use crate::config::settings::{SETTINGS, capacity, listeners};
 use crate::config::values::Config;
 use crate::config::variables::Variables;
 
@@ -54,7 +54,7 @@ pub fn listen_address(variables: &Variables) -> Result<(String, u16), ConfigErro
 /// # Errors
 /// When it is wrong, as [`Config::from_variables`] words it.
 pub fn max_body(variables: &Variables) -> Result<usize, ConfigError> {
-    limits::MAX_BODY.reader(variables).size()
+    capacity::MAX_BODY.reader(variables).size()
 }
 
 /// The order in which errors are reported: that of the table, the secrets last.

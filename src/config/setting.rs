@@ -65,8 +65,8 @@ pub enum Effect {
     NewSubscribersAndNextRequest,
     /// For everything, as soon as it is reloaded.
     AtOnce,
-    /// After a restart. The function keeps the value of the second configuration, which is in
-    /// force, in the first.
+    /// After a restart. The function copies the value in force, that of the second
+    /// configuration, to the first.
     Restart(fn(&mut Config, &Config)),
     /// Never: the server does not read it.
     Never,
@@ -102,7 +102,7 @@ impl Setting {
         matches!(self.show, Show::SecretFile(_))
     }
 
-    /// Whether a change of it takes a restart.
+    /// Whether a change of it needs a restart.
     pub fn needs_restart(&self) -> bool {
         matches!(self.effect, Effect::Restart(_))
     }

@@ -33,7 +33,7 @@ pub struct Timeouts {
 pub struct Config {
     /// The HMAC secret that signs and verifies.
     pub secret: Secret,
-    /// The secret before it, which only verifies.
+    /// The previous secret, which only verifies.
     pub previous_secret: Option<Secret>,
     /// The only algorithm accepted.
     pub algorithm: Algorithm,
@@ -47,7 +47,7 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// The most open connections of one address; nothing means no limit.
     pub max_connections_per_ip: Option<usize>,
-    /// The proxies whose word for the client's address is believed.
+    /// The proxies that are trusted to name the client's address.
     pub trusted_proxies: Networks,
     /// The largest request body, in bytes.
     pub max_body: usize,

@@ -14,11 +14,11 @@ pub enum Chunked {
     Size,
     /// Inside a chunk, of which so many bytes are missing.
     Data(usize),
-    /// Behind a chunk, before the end of its line.
+    /// After the data of a chunk, before its CR LF.
     DataEnd,
-    /// Behind the last chunk; so many bytes of trailers were dropped.
+    /// After the last chunk; this many bytes of trailers were dropped.
     Trailers(usize),
-    /// Behind the body.
+    /// After the body.
     End,
 }
 
@@ -118,7 +118,7 @@ fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, HttpError> {
     }
 }
 
-/// The hexadecimal size of a chunk; an extension behind a semicolon is ignored.
+/// The hexadecimal size of a chunk; an extension after a semicolon is ignored.
 fn chunk_size(line: &[u8]) -> Result<usize, HttpError> {
     let size = line
         .split(|&byte| byte == b';')

@@ -11,7 +11,7 @@ const COPIED: usize = 4 * 1024;
 /// A whole request.
 #[derive(Debug)]
 pub struct Request {
-    /// Batcher and headers.
+    /// Request line and headers.
     pub head: Head,
     /// Its body, with chunks joined.
     pub body: Vec<u8>,

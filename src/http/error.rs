@@ -1,4 +1,4 @@
-//! Why a request is not answered with 200.
+//! Why a request is rejected, and with which status.
 
 use super::status::Status;
 

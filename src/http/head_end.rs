@@ -1,6 +1,6 @@
 //! Finding the end of a request's head (RFC 9112 §2.2).
 //!
-//! It looks at the bytes that have arrived, again with each arrival; `head` reads what they say.
+//! It scans all bytes of a head again whenever more arrive; `head` parses the whole head.
 
 use super::error::HttpError;
 use super::status::Status;

@@ -1,10 +1,10 @@
 //! HTTP/1.1 on one connection: requests in, responses out (RFC 9110, RFC 9112).
 //!
 //! [`serve()`] is the request loop of every listener, [`Connection`] its reading, waiting and
-//! writing; the decoder turns bytes into requests without any I/O. Which route answers, the
-//! [`Service`] knows.
+//! writing; the decoder turns bytes into requests without any I/O. Routes are chosen by the
+//! [`Service`].
 //!
-//! The loop, and not tiny_http's `Server`, stands at the front, for reasons that were each
+//! This loop is used instead of tiny_http's `Server`, for reasons that were each
 //! reproduced with version 0.12 (November 2026) and can't be configured away:
 //!
 //! * `Request::upgrade` gives a stream that can't be split, timed out or shut down, so the thread

@@ -12,14 +12,14 @@ use crate::net::shutdown::Shutdown;
 
 /// Answers requests.
 pub trait Service {
-    /// What a connection that is upgraded takes along.
+    /// What is handed over with a connection that is upgraded.
     type Upgrade;
 
     /// The limits in force at this moment.
     fn limits(&self) -> Limits;
 
-    /// Answers a request. The connection is there for what its route has to know and set of it;
-    /// nothing may be read or written.
+    /// Answers a request. A route may look at the connection's peer and permits, and change them;
+    /// it must not read or write the socket.
     fn answer(&self, request: &Request, connection: &mut net::Connection) -> Answer<Self::Upgrade>;
 
     /// Counts a response that is about to be sent.
@@ -32,7 +32,7 @@ pub enum Answer<U> {
     Respond(Response),
     /// It is rejected, and the connection ended.
     Reject(HttpError),
-    /// The response's head is sent, and the connection is no longer HTTP's.
+    /// The response's head is sent, and the connection no longer speaks HTTP.
     Upgrade(Response, U),
 }
 
@@ -40,9 +40,9 @@ pub enum Answer<U> {
 pub struct Upgraded<U> {
     /// The connection.
     pub connection: net::Connection,
-    /// Bytes that arrived behind the request.
+    /// Bytes that arrived after the request.
     pub early: Vec<u8>,
-    /// What the service gave along.
+    /// What the service handed over with it.
     pub upgrade: U,
 }
 

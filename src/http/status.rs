@@ -68,8 +68,8 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counter::Label;
     use crate::telemetry::labels::HttpStatus;
+    use crate::telemetry::metric_types::Label;
 
     #[test]
     fn every_status_has_a_counter_of_its_own() {

@@ -1,16 +1,16 @@
 //! Group commit of one channel: while one batch of messages is being sent, further messages gather
 //! in the next, and go out together in one write per subscriber.
 //!
-//! A message that meets no other is sent at once. Of those that gather, the sender of the first
+//! A message is sent at once when no batch is being sent. Of those that gather, the sender of the first
 //! leads: when the batch before has been sent, it sends all of them, and each sender is told the
-//! count of its batch. It knows no channels and no subscribers.
+//! count of its batch. This module knows no channels and no subscribers.
 
 use std::sync::Arc;
 
 use super::message::Message;
 use crate::net::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 
-/// Most bytes of payload in a batch; a single message may be larger.
+/// Most bytes in a batch, encoded; a single message may be larger.
 const MAX_BATCH: usize = 64 * 1024;
 
 /// The batches of one channel.
@@ -32,7 +32,7 @@ struct State {
 #[derive(Debug)]
 struct Batch {
     messages: Vec<Message>,
-    /// Payload of all messages, in bytes.
+    /// The size of all messages, in bytes.
     size: usize,
     outcome: Outcome,
 }
@@ -79,7 +79,7 @@ impl Batcher {
 
     /// Adds a message to the batch that gathers, or begins one; waits while it has no room.
     fn enqueue(&self, state: &mut MutexGuard<'_, State>, message: Message) -> Role {
-        let size = message.payload.len();
+        let size = message.size();
         loop {
             let Some(batch) = &mut state.next else {
                 let outcome = Arc::new(OnceLock::new());
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Sends a first message while others of `size` bytes gather behind it; returns the payload
+    /// Sends a first message while others of `size` bytes gather after it; returns the payload
     /// of each flush, and the counts that the senders were told.
     fn gather(others: usize, size: usize) -> (Vec<Vec<u8>>, Vec<usize>) {
         let batcher = Batcher::default();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_meets_no_other_is_sent_at_once() {
+    fn a_message_is_sent_at_once_when_no_batch_is_being_sent() {
         let batcher = Batcher::default();
         assert_eq!(
             batcher.send(message("x"), |messages| messages.len() + 10),
@@ -223,10 +223,11 @@ mod tests {
 
     #[test]
     fn a_batch_has_a_limit() {
-        let (sent, _) = gather(3, MAX_BATCH / 2);
+        let half = MAX_BATCH / 2 - message("").size();
+        let (sent, _) = gather(3, half);
         assert_eq!(
             sent.iter().map(Vec::len).collect::<Vec<_>>(),
-            [1, MAX_BATCH, MAX_BATCH / 2]
+            [1, 2 * half, half]
         );
     }
 

@@ -102,14 +102,14 @@ impl Channels {
         let mut subscribers = channel.subscribers.lock();
         subscribers.leave(key);
         if subscribers.is_retired() {
-            // Under the channel's lock: whoever finds it retired finds the map without it.
+            // Under the channel's lock: a join that finds it retired no longer finds it in the map.
             self.by_name.lock().remove(&channel.name);
         }
     }
 }
 
 impl Channel {
-    /// Adds a subscriber behind its confirmation, so that every later message follows it; returns
+    /// Pushes the confirmation and adds the subscriber: every later message follows it. Returns
     /// its key, or none if the channel was removed meanwhile.
     pub fn join(&self, subscriber: &Subscriber, confirmation: &Bytes) -> Option<u64> {
         let mut subscribers = self.subscribers.lock();

@@ -18,6 +18,13 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+impl Message {
+    /// About the size of its encoding, in bytes; not less, with the WebSocket framing.
+    pub fn size(&self) -> usize {
+        self.payload.len() + FRAMING
+    }
+}
+
 /// Appends a message in the form that one transport sends. Each transport has one such function.
 pub type Encode = fn(&Message, &mut BytesMut);
 
@@ -38,7 +45,7 @@ impl<'a> Encodings<'a> {
         }
     }
 
-    /// All messages, one behind the other, in the form of one transport.
+    /// All messages, one after the other, in the form of one transport.
     pub fn get(&mut self, encode: Encode) -> &Bytes {
         // Two addresses of one function would only mean that it encodes twice.
         let known = |(other, _): &(Encode, Bytes)| std::ptr::fn_addr_eq(*other, encode);
@@ -53,8 +60,7 @@ impl<'a> Encodings<'a> {
     }
 
     fn encode_all(&self, encode: Encode) -> Bytes {
-        let sizes = self.messages.iter().map(|message| message.payload.len());
-        let size = sizes.map(|size| size + FRAMING).sum();
+        let size = self.messages.iter().map(Message::size).sum();
         let mut all = BytesMut::with_capacity(size);
         for message in self.messages {
             encode(message, &mut all);

@@ -3,7 +3,7 @@
 use super::message::{Encode, Encodings, Message};
 use super::queue::{Push, SendQueue};
 
-/// So many queues are fetched from memory together. Fewer than the loads that a processor has in
+/// How many queues are prefetched together: fewer than the loads that a processor has in
 /// flight, and still in its first cache when they are written.
 const PREFETCHED: usize = 8;
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_subscribers_that_left_are_reused() {
+    fn entries_of_subscribers_that_left_are_removed() {
         let mut list = SubscriberList::default();
         let (subscriber, _peer) = subscriber(plain);
         let keys: Vec<_> = (0..100).map(|_| list.join(subscriber.clone())).collect();

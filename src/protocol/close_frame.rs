@@ -1,7 +1,8 @@
 //! The close frames that the server sends (RFC 6455 §5.5.1, §7.4).
 //!
-//! A new close code starts here; `telemetry::labels` lists the codes that have a counter of their
-//! own, and `websocket::session` tells when a connection ends with it.
+//! A new close code starts here. `telemetry::labels` lists the codes that have a counter of their
+//! own. `websocket::disconnect` says which reason for an end sends which close frame;
+//! `websocket::push` sends the one of an eviction.
 
 use super::limits::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_CLIENT_MESSAGE};
 
@@ -92,8 +93,8 @@ impl CloseFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counter::Label;
     use crate::telemetry::labels::CloseCode;
+    use crate::telemetry::metric_types::Label;
 
     #[test]
     fn every_close_code_has_a_counter_of_its_own() {

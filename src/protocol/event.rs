@@ -1,6 +1,6 @@
 //! The events of the WebSocket protocol: JSON objects with an `event`, from clients and to them.
 //!
-//! Text only; framing it is for the room `websocket`.
+//! Text only; `websocket` puts it into frames.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ impl ServerError {
         move |error| ServerError(format!("{what}: {error}"))
     }
 
-    /// The same, with a cure behind it.
+    /// The same, followed by a cure.
     pub fn with_cure(self, cure: &str) -> ServerError {
         ServerError(self.0 + cure)
     }

@@ -46,7 +46,7 @@ const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// Starts the log, logs and counts panics, and catches signals.
 ///
 /// # Errors
-/// When a thread, a descriptor or a signal can't be had.
+/// When a thread, a descriptor or a signal is not available.
 pub fn prepare(config: &Config) -> Result<Signals, ServerError> {
     logging::start(config.log).map_err(ServerError::new("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
@@ -61,11 +61,11 @@ pub fn prepare(config: &Config) -> Result<Signals, ServerError> {
     signals::for_server().map_err(ServerError::new("can't catch signals"))
 }
 
-/// Serves until the shutdown, and then until all connections have ended, at most for the drain time
-/// limit. `read` reads the settings again for a reload.
+/// Serves until the shutdown, then drains: subscribers and requests under way have the drain time
+/// limit, idle connections a second. `read` reads the settings again for a reload.
 ///
 /// # Errors
-/// When a listener or a thread can't be had.
+/// When a listener or a thread is not available.
 pub fn run(
     listeners: Listeners,
     config: &Config,
@@ -105,17 +105,19 @@ fn serve(
     let services = state.services();
     let address = main.local_addr()?;
     let metrics_address = metrics.as_ref().map(|listener| listener.local_addr());
+    let metrics_address = metrics_address.transpose()?;
     if let Some(metrics) = metrics {
         metrics::start(services.clone(), metrics, STACK_SIZE)?;
     }
     let hub = services.hub;
     let describe = move || describe(hub.stats());
+    notifier.ready();
     status::start(notifier.clone(), address, describe, shutdown.clone())?;
     let reloaded = state.clone();
     let apply = move |new: &Config| reloaded.apply_config(new);
     reload.start(config.clone(), notifier.clone(), shutdown.clone(), apply)?;
     info!("listening addr={address}"); // when everything that it needs is there
-    if let Some(address) = metrics_address.transpose()? {
+    if let Some(address) = metrics_address {
         info!("metrics listening addr={address}");
     }
     let acceptor = Acceptor {

@@ -108,8 +108,8 @@ mod tests {
         Config::from_variables(&variables(&[&[secret], pairs].concat()))
     }
 
-    /// Signals as many times as there are answers; gives the queue of each that was adopted, or
-    /// was to be.
+    /// Asks for one reload for each answer; returns `queue` of each configuration that was applied,
+    /// successfully or not.
     fn applied(
         answers: Vec<Result<Config, ConfigError>>,
         outcomes: Vec<io::Result<()>>,

@@ -31,7 +31,7 @@ pub struct Signals {
 /// Catches the signals of a server.
 ///
 /// # Errors
-/// When a descriptor, a signal or a thread can't be had.
+/// When a descriptor, a signal or a thread is not available.
 pub fn for_server() -> io::Result<Signals> {
     let shutdown = Shutdown::new()?;
     // Room for one: the reload that follows reads everything that was changed before.

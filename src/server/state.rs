@@ -2,14 +2,12 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use log::debug;
 
 use crate::api::{
-    self, RootPage, RuntimeConfig, Services, Subscriber, SubscriberConfig, subscribe,
+    self, CurrentConfig, RootPage, RuntimeConfig, Services, Subscriber, SubscriberConfig, subscribe,
 };
 use crate::auth::Verifier;
 use crate::config::Config;
@@ -49,7 +47,7 @@ impl State {
                 hub: Hub::default(),
                 queue_budget: QueueBudget::new(config.queue_total),
                 connections,
-                config: Arc::new(ArcSwap::from_pointee(runtime)),
+                config: CurrentConfig::new(runtime),
                 started: Instant::now(),
                 shutdown: shutdown.clone(),
             },
@@ -62,13 +60,13 @@ impl State {
     }
 
     /// Puts other settings into force, for everything that begins from now on. No connection ends.
-    /// Those that need a restart are not looked at.
+    /// Settings that need a restart are ignored.
     ///
     /// # Errors
     /// When the thread of a new heartbeat can't be started; then nothing has changed.
     pub fn apply_config(&self, config: &Config) -> io::Result<()> {
         let services = &self.services;
-        let old = services.config.load_full();
+        let old = services.config.load();
         let heartbeat = self.heartbeat(config, &old.subscriber.heartbeat)?;
         let root_page = old.root_page.with_secret(&config.secret, config.algorithm);
         let (limit, proxies) = (config.max_connections_per_ip, &config.trusted_proxies);
@@ -80,7 +78,7 @@ impl State {
         services.queue_budget.set_limit(config.queue_total);
         services.shutdown.set_limit(config.timeouts.drain);
         let new = runtime_config(config, root_page, heartbeat, per_ip);
-        services.config.store(Arc::new(new));
+        services.config.store(new);
         Ok(())
     }
 
@@ -123,7 +121,7 @@ fn runtime_config(
         subscriber: SubscriberConfig {
             queue: config.queue,
             auth_timeout: timeouts.auth,
-            session: session::Limits {
+            session: session::TimeLimits {
                 ping_interval: timeouts.ping_interval,
                 write: timeouts.write,
             },
@@ -147,7 +145,7 @@ impl Serve for State {
     }
 
     fn reject(&self, connection: net::Connection, reason: OverIpLimit) {
-        subscribe::log_over_ip_limit(reason);
+        subscribe::record_over_ip_limit(reason);
         let (error, shutdown) = (
             subscribe::over_ip_limit(reason),
             self.services.shutdown.clone(),
@@ -165,7 +163,7 @@ impl http::Service for State {
     }
 
     fn answer(&self, request: &Request, connection: &mut net::Connection) -> Answer<Subscriber> {
-        let config = self.services.config.load_full();
+        let config = self.services.config.load();
         api::answer(request, connection, &self.services, &config)
     }
 

@@ -1,18 +1,18 @@
 //! Every counter of the process since its start.
 //!
 //! The counters are global: a panic hook, the acceptors and the threads of thousands of
-//! connections have nothing else in common. Most labels are closed sets from [`super::labels`].
+//! connections have nothing else in common. Labels are closed sets, all in [`super::labels`].
 
-use super::counter::{Counter, CounterVec, Histogram, Label};
 use super::labels::{
     AuthFailure, BroadcastResult, ClientEvent, CloseCode, HttpStatus, RejectReason,
 };
+use super::metric_types::{Counter, CounterVec, Histogram, Label};
 
 /// Tokens of subscribers and broadcasts that were rejected, or did not come in time.
 pub static AUTH_FAILURES: CounterVec<AuthFailure, { AuthFailure::NAMES.len() }> = CounterVec::new();
 /// Subscribers that were cut because they did not read.
 pub static SLOW_SUBSCRIBERS_CUT: Counter = Counter::new();
-/// Subscribers that were cut because they did not answer pings.
+/// Subscribers that were cut because nothing had been received for two ping intervals.
 pub static SILENT_SUBSCRIBERS_CUT: Counter = Counter::new();
 /// Panics, each of which has cost one connection.
 pub static PANICS: Counter = Counter::new();

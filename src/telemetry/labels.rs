@@ -1,10 +1,11 @@
 //! The closed sets of values that counters are broken down by.
 //!
-//! Other rooms turn their own errors and codes into these, so that this room imports none of them.
+//! Other modules turn their own errors and codes into these, so that this one imports none of them.
 
-use super::counter::Label;
+use super::metric_types::Label;
 
-/// Why a token was rejected. The log and the metrics tell; a client is never told which.
+/// Why a token was rejected, or none came: the label of an `auth::AuthError`, and two reasons that
+/// only a subscription has. A client learns none of them but `TooDeep` and `TimedOut`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthFailure {
     /// It has not the form of a JWT.
@@ -89,7 +90,7 @@ impl CloseCode {
     /// The connection ended without a close frame.
     pub const NONE: CloseCode = CloseCode(0);
     const OTHER: CloseCode = CloseCode(1);
-    /// The codes that have a counter of their own, in the order of the names behind the first two.
+    /// The codes that have a counter of their own, in the order of the names after the first two.
     const KNOWN: [u16; 13] = [
         1000, 1001, 1002, 1003, NO_STATUS, 1007, 1008, 1009, 1011, 1012, 1013, 4001, 4002,
     ];

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use super::counter::{CounterVec, Label, Observed};
+use super::metric_types::{CounterVec, Label, Observed};
 
 /// The `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -160,8 +160,8 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counter::Histogram;
     use crate::telemetry::labels::ClientEvent;
+    use crate::telemetry::metric_types::Histogram;
     use proptest::prelude::*;
 
     #[test]

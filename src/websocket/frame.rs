@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_text_frames_behind_one_another() {
+    fn messages_are_text_frames_one_after_another() {
         let message = |payload: &'static str| Message {
             offset: 1,
             channel: "x".into(),

@@ -20,9 +20,9 @@ use crate::net::shutdown::Shutdown;
 
 /// A ping may be late by this time, so that it goes out with others: waking the thread costs as
 /// much as some pings.
-const GRAIN: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_millis(50);
 /// For short intervals, a ping may be late by this part of one.
-const GRAIN_PART: u32 = 10;
+const MAX_DELAY_PART: u32 = 10;
 /// How often a heartbeat that was replaced looks whether it has no connection left.
 const UNUSED_CHECK: Duration = Duration::from_secs(30);
 
@@ -33,7 +33,7 @@ pub struct Heartbeat(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// Guards the pings to come, the next one at the front. Nothing under it waits.
-    beats: Mutex<VecDeque<Beat>>,
+    pings: Mutex<VecDeque<NextPing>>,
     /// The connections that are still open.
     connections: Connections,
     interval: Duration,
@@ -41,7 +41,7 @@ struct Shared {
 
 /// The next ping of one connection.
 #[derive(Debug, Clone, Copy)]
-struct Beat {
+struct NextPing {
     due: Instant,
     /// The number of the connection. No handle: an ended connection keeps nothing until its turn.
     id: u64,
@@ -59,7 +59,7 @@ impl Heartbeat {
         shutdown: Shutdown,
     ) -> io::Result<Heartbeat> {
         let heartbeat = Heartbeat(Arc::new(Shared {
-            beats: Mutex::default(),
+            pings: Mutex::default(),
             connections,
             interval,
         }));
@@ -81,7 +81,7 @@ impl Heartbeat {
     }
 
     fn queue(&self, due: Instant, id: u64) {
-        self.0.beats.lock().push_back(Beat { due, id });
+        self.0.pings.lock().push_back(NextPing { due, id });
     }
 
     fn run(&self, shutdown: &Shutdown) {
@@ -101,7 +101,7 @@ impl Heartbeat {
 
     /// Whether there is no connection to ping, and no handle left to add one but the thread's own.
     fn is_unused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.0.beats.lock().is_empty()
+        Arc::strong_count(&self.0) == 1 && self.0.pings.lock().is_empty()
     }
 
     /// Pings every connection whose ping is due; returns when to look again.
@@ -109,22 +109,22 @@ impl Heartbeat {
         let interval = self.0.interval;
         let now = Instant::now();
         // The lock is released before each write, so that new connections need not wait for it.
-        while let Some(beat) = self.take_due(now) {
-            let entry = self.0.connections.find(beat.id);
+        while let Some(ping) = self.take_due(now) {
+            let entry = self.0.connections.find(ping.id);
             if let Some(push) = entry.as_ref().and_then(|entry| entry.push()) {
                 push.ping();
-                self.queue((beat.due + interval).max(now), beat.id);
+                self.queue((ping.due + interval).max(now), ping.id);
             }
         }
         // A connection that is added to an empty queue is not due before one interval.
-        let due = self.0.beats.lock().front().map(|beat| beat.due);
-        due.unwrap_or(now + interval) + GRAIN.min(interval / GRAIN_PART)
+        let due = self.0.pings.lock().front().map(|ping| ping.due);
+        due.unwrap_or(now + interval) + MAX_DELAY.min(interval / MAX_DELAY_PART)
     }
 
-    fn take_due(&self, now: Instant) -> Option<Beat> {
-        let mut beats = self.0.beats.lock();
-        beats.front().filter(|beat| beat.due <= now)?;
-        beats.pop_front()
+    fn take_due(&self, now: Instant) -> Option<NextPing> {
+        let mut pings = self.0.pings.lock();
+        pings.front().filter(|ping| ping.due <= now)?;
+        pings.pop_front()
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
             expect_pings(peer);
         }
         drop(all);
-        wait_until(|| heartbeat.0.beats.lock().is_empty());
+        wait_until(|| heartbeat.0.pings.lock().is_empty());
         shutdown.trigger();
     }
 

@@ -1,4 +1,4 @@
-//! The session of one WebSocket connection: its thread waits, reads messages, and ends it.
+//! The session of one WebSocket connection: its thread waits, reads, and ends the connection.
 //!
 //! tungstenite parses the frames; what it writes goes through the send queue. The thread sleeps in
 //! one `poll` over the socket and the queue's waker, and otherwise wakes for its own deadlines
@@ -27,10 +27,10 @@ const SILENT_INTERVALS: u32 = 2;
 
 /// The time limits of a session.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct TimeLimits {
     /// How often the client is pinged, and so has to send something.
     pub ping_interval: Duration,
-    /// For the client to take something, and to answer a close frame.
+    /// Longest time in which the client takes nothing, or does not answer a close frame.
     pub write: Duration,
 }
 
@@ -40,7 +40,7 @@ pub struct Session {
     queue: SendQueue,
     websocket: WebSocketContext,
     shutdown: Shutdown,
-    limits: Limits,
+    limits: TimeLimits,
     reading: Reading,
 }
 
@@ -55,12 +55,12 @@ struct Reading {
 }
 
 impl Session {
-    /// The session of a connection; `early` are the bytes that arrived behind the handshake.
+    /// The session of a connection; `early` are the bytes that arrived after the handshake.
     pub fn new(
         socket: Socket,
         queue: SendQueue,
         early: Vec<u8>,
-        limits: Limits,
+        limits: TimeLimits,
         shutdown: Shutdown,
     ) -> Session {
         let config = WebSocketConfig::default()
@@ -98,7 +98,8 @@ impl Session {
                 Ok(Message::Close(frame)) => {
                     self.reading.close_code = frame.map(|frame| frame.code.into());
                 }
-                Ok(_) => {} // tungstenite answers pings and closes
+                // A ping or pong frame: tungstenite has answered it. The event `ping` is a text.
+                Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     self.sleep(deadline)?;
                 }
@@ -203,7 +204,7 @@ impl Session {
     }
 
     fn send_close(&mut self, reason: Disconnect) {
-        // An overflow drops what waited, and is told whatever else happened at the same moment.
+        // An overflow drops what waited: it is the reason sent, whatever else happened meanwhile.
         let told = match self.queue.state() {
             QueueState::Overflowed => Disconnect::TooSlow,
             _ => reason,

@@ -102,11 +102,11 @@ fn malformed_tokens_are_told_apart() {
     let unpadded = format!("{}.{}=.{}", parts[0], parts[1], parts[2]);
     for (token, words) in [
         ("", "no token"),
-        ("abc", "1 of the three parts"),
+        ("abc", "it has 1 part, where"),
         (&format!("{}.{}", parts[0], parts[1]), "signature lost"),
         (
             &format!("{}.{}.", parts[0], parts[1]),
-            "nothing stands behind",
+            "nothing comes after",
         ),
         (&unpadded, "padding"),
         (&good.replace('.', "!."), "not base64url"),
@@ -165,8 +165,8 @@ fn content_that_is_refused_is_named() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(130), "]".repeat(130));
     let many: Vec<String> = (0..129).map(|number| number.to_string()).collect();
     for (claims, words) in [
-        ("{}", "good for nothing"),
-        (r#"{"sub":"7"}"#, "good for nothing"),
+        ("{}", "used for nothing"),
+        (r#"{"sub":"7"}"#, "used for nothing"),
         (r#"{"channels":"a"}"#, "not an array"),
         (&subscribe_claims(&[&long]), "255"),
         (&subscribe_claims(&many), "128"),

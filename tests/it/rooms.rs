@@ -37,10 +37,11 @@ fn rooms_import_only_what_stands_below_them() {
         &mut files,
     );
     assert!(files.iter().any(|(path, _)| path == "src/hub/mod.rs"));
+    files.retain(|(path, _)| path != "src/manual/build.rs"); // a program of its own
     let found = violations(&files);
     assert!(
         found.is_empty(),
-        "{} violations:\n{}\n\nA room may import itself and what stands behind it:\n{ALLOWED}",
+        "{} violations:\n{}\n\nA room may import itself and what comes after it in its line:\n{ALLOWED}",
         found.len(),
         found.join("\n")
     );

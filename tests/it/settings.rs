@@ -37,7 +37,7 @@ const BAD: [(&str, &str); 22] = [
     ("BIFROST_LOG", "loud"),
 ];
 
-/// Every setting that has a flag, with a value it may have.
+/// Settings of every kind, with a value that each may have.
 const GOOD: [(&str, &str); 13] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "0"),

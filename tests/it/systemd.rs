@@ -393,6 +393,6 @@ fn unit_gives_the_server_longer_to_stop_than_it_takes() {
         .output()
         .expect("run the binary");
     let help = String::from_utf8(help.stdout).expect("help is UTF-8");
-    assert!(help.contains("For shutting down [default: 10s] [BIFROST_DRAIN_TIMEOUT]"));
+    assert!(help.contains("Longest time for shutting down [default: 10s] [BIFROST_DRAIN_TIMEOUT]"));
     assert!(unit(&["service"]).contains("\nTimeoutStopSec=15s\n"));
 }

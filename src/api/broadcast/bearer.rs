@@ -26,7 +26,7 @@ struct Item<'a> {
 /// Reads the messages of a body, if the token in the header allows them all.
 ///
 /// # Errors
-/// 400, 401 or 403; `otherwise` when the header has no token.
+/// 400, 401 or 403. Without a token in the header, 401 for bare messages, else `otherwise`.
 pub fn read(
     request: &Request,
     verifier: &Verifier,

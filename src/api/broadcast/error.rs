@@ -58,7 +58,7 @@ pub fn reject_token(error: AuthError, place: TokenPlace) -> BroadcastError {
     }
 }
 
-/// The same for all errors of a signature and its times, so that a forger learns nothing.
+/// What the sender is told: the same for all errors but `TooDeep`, so that a forger learns nothing.
 fn message(error: AuthError) -> String {
     match error {
         AuthError::TooDeep => format!("claims are nested over {MAX_JSON_DEPTH} levels deep"),

@@ -16,9 +16,9 @@ use serde::Serialize;
 use crate::auth::Verifier;
 use crate::http::{Request, Response, Status};
 use crate::hub::Hub;
-use crate::telemetry::counter::Label;
 use crate::telemetry::counters;
 use crate::telemetry::labels::BroadcastResult;
+use crate::telemetry::metric_types::Label;
 use crate::telemetry::throttle::Throttle;
 
 pub use error::BroadcastError;

@@ -17,12 +17,12 @@ use crate::protocol::json::{self, Text};
 pub struct NoToken {
     /// The error, unless the header has a token.
     pub error: HttpError,
-    /// Whether it is the error even then.
+    /// Whether the error stands even if the header has a token.
     pub is_final: bool,
 }
 
 impl NoToken {
-    /// The header may have one.
+    /// The body has no token; the header may have one.
     fn in_body(message: impl Into<String>) -> NoToken {
         NoToken {
             error: HttpError::bad_request(message),
@@ -61,7 +61,7 @@ pub fn find_token(request: &Request) -> Result<Cow<'_, str>, NoToken> {
     match body.first() {
         None => Err(NoToken::in_body(r#"body is empty; send {"token":"<JWT>"}"#)),
         Some(b'{') => token_in_json(body),
-        Some(_) if is_list(body) => Err(no_object(body)), // curl calls everything a form
+        Some(_) if is_list(body) => Err(no_object(body)), // curl declares every body a form
         Some(_) if is_form(request) => token_in_form(body),
         Some(_) => Err(no_object(body)),
     }

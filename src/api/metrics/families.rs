@@ -13,13 +13,13 @@ pub fn page(services: &Services) -> String {
     let mut page = Page::default();
     page.info(
         "bifrost_build_info",
-        "What runs here; always 1.",
+        "The version that is running; always 1.",
         "version",
         env!("CARGO_PKG_VERSION"),
     );
     page.gauge(
         "bifrost_draining",
-        "Whether the server is about to stop.",
+        "Whether the server is draining before it stops.",
         services.shutdown.is_triggered(),
     );
     write_connections(&mut page, services);
@@ -49,18 +49,18 @@ fn write_connections(page: &mut Page, services: &Services) {
     );
     page.counter(
         "bifrost_connections_evicted_total",
-        "Idle connections that were closed so that somebody else had room.",
+        "Connections that were evicted to make room for another one.",
         occupancy.evicted,
     );
     page.counter_vec(
         "bifrost_connections_rejected_total",
-        "Connections and WebSocket handshakes that were turned away.",
+        "Connections and WebSocket handshakes that were rejected.",
         "reason",
         &counters::REJECTIONS,
     );
     page.counter(
         "bifrost_accept_failures_total",
-        "Failures to take a connection in, for want of descriptors, threads or memory.",
+        "Connections that could not be accepted for want of descriptors, threads or memory.",
         counters::ACCEPT_FAILURES.total(),
     );
     page.counter_vec(
@@ -91,13 +91,13 @@ fn write_websockets(page: &mut Page, services: &Services) {
     );
     page.counter_vec(
         "bifrost_client_messages_total",
-        "Messages of WebSocket clients.",
+        "Messages that WebSocket clients have sent.",
         "event",
         &counters::CLIENT_MESSAGES,
     );
     page.counter_vec(
         "bifrost_auth_failures_total",
-        "Tokens of subscribers and broadcasts that were not taken, or did not come in time.",
+        "Tokens of subscribers and broadcasts that were rejected, or did not come in time.",
         "reason",
         &counters::AUTH_FAILURES,
     );
@@ -133,7 +133,7 @@ fn write_broadcasts(page: &mut Page, services: &Services) {
     );
     page.histogram(
         "bifrost_broadcast_duration_seconds",
-        "From the request to broadcast being there whole to its answer being ready.",
+        "Time from the complete arrival of a broadcast request to its response being ready.",
         &counters::BROADCAST_DURATION.observed(),
     );
     page.counter(
@@ -151,12 +151,12 @@ fn write_broadcasts(page: &mut Page, services: &Services) {
 fn write_queues(page: &mut Page, services: &Services) {
     page.gauge(
         "bifrost_queue_bytes",
-        "What waits for all subscribers together.",
+        "Bytes that wait in the send queues of all subscribers.",
         services.queue_budget.bytes(),
     );
     page.gauge(
         "bifrost_queue_limit_bytes",
-        "What may wait for all subscribers together.",
+        "Most bytes that may wait in the send queues of all subscribers.",
         services.queue_budget.limit(),
     );
 }

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::telemetry::prometheus::Page;
 
-/// The index of the start time in `/proc/self/stat`, behind the name (proc_pid_stat(5)).
+/// The index of the start time in `/proc/self/stat`, counted after the name (proc_pid_stat(5)).
 const START: usize = 19;
 
 /// Writes the metrics.
@@ -95,8 +95,8 @@ fn start() -> Option<Duration> {
 
 /// The start in ticks after the boot.
 fn start_in(stat: &str) -> Option<u64> {
-    let (_, behind_name) = stat.rsplit_once(')')?;
-    behind_name.split_whitespace().nth(START)?.parse().ok()
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(START)?.parse().ok()
 }
 
 /// The time of a clock; zero if it is negative.

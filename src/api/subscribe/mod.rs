@@ -25,7 +25,8 @@ const LOGGED_ORIGIN: usize = 100;
 static REJECTED_ORIGINS: Throttle = Throttle::new();
 static OVER_IP_LIMIT: Throttle = Throttle::new();
 
-/// Answers a handshake. Nothing is evicted for one that is rejected for another reason.
+/// Answers a handshake. Nothing is evicted for one that is rejected for another reason, unless it is
+/// for want of descriptors. One that waits for an eviction counts towards its IP address meanwhile.
 pub fn answer(
     head: &Head,
     connection: &mut net::Connection,
@@ -46,7 +47,7 @@ pub fn answer(
     let ip_permit = match acquire_ip_permit(head, connection, &config.per_ip) {
         Ok(ip_permit) => ip_permit,
         Err(over_limit) => {
-            log_over_ip_limit(over_limit);
+            record_over_ip_limit(over_limit);
             return Answer::Respond(over_ip_limit(over_limit).into());
         }
     };
@@ -92,14 +93,14 @@ pub fn over_ip_limit(over_limit: OverIpLimit) -> HttpError {
 }
 
 /// Counts and logs a connection over the limit of its IP address.
-pub fn log_over_ip_limit(over_limit: OverIpLimit) {
+pub fn record_over_ip_limit(over_limit: OverIpLimit) {
     counters::REJECTIONS.add_one(RejectReason::PerAddress);
     if let Some(suppressed) = OVER_IP_LIMIT.pass() {
         warn!("connection refused reason=\"{over_limit}\" suppressed={suppressed}");
     }
 }
 
-/// Logs the page that was rejected. Its text is the client's, so it is cut and escaped.
+/// Logs the origin that was rejected. Its text is the client's, so it is cut and escaped.
 fn log_origin(error: &HandshakeError) {
     let HandshakeError::Origin(origin) = error else {
         return;

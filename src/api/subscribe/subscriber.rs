@@ -1,6 +1,6 @@
 //! A subscriber, from its accepted handshake to the end of its connection.
 //!
-//! The worker thread that accepted the connection has touched stack that would stay resident for
+//! The worker thread that served the handshake has touched stack that would stay resident for
 //! as long as the connection waits: parsing a head and verifying a token takes 24 KiB. So the
 //! waiting is left to a fresh thread.
 
@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
-use crate::api::runtime_config::{RuntimeConfig, SubscriberConfig};
+use crate::api::runtime_config::{CurrentConfig, SubscriberConfig};
 use crate::api::services::Services;
 use crate::auth::AuthError;
 use crate::http::Upgraded;
@@ -27,9 +26,9 @@ use crate::protocol::close_frame::CloseFrame;
 use crate::protocol::event::{self, Event};
 use crate::protocol::json::Text;
 use crate::protocol::limits::MAX_CHANNELS;
-use crate::telemetry::counter::Label;
 use crate::telemetry::counters;
 use crate::telemetry::labels::{AuthFailure, CloseCode};
+use crate::telemetry::metric_types::Label;
 use crate::telemetry::throttle::Throttle;
 use crate::websocket::{Disconnect, Session, WebSocketPush, frame};
 
@@ -46,7 +45,7 @@ pub struct Subscriber {
     close: CloseCounter,
     config: SubscriberConfig,
     /// For the verifier that is in force when a token is shown.
-    runtime: Arc<ArcSwap<RuntimeConfig>>,
+    runtime: CurrentConfig,
     shutdown: Shutdown,
 }
 
@@ -73,7 +72,7 @@ impl Subscriber {
     }
 }
 
-/// Serves a subscriber whose handshake was answered; returns when another thread does.
+/// Serves a subscriber whose handshake was answered, until it ends or another thread serves it.
 pub fn serve(upgraded: Upgraded<Subscriber>) {
     let Upgraded {
         connection,
@@ -117,7 +116,7 @@ struct SubscriberConnection {
     close: CloseCounter,
     subscriptions: Subscriptions,
     queue: SendQueue,
-    runtime: Arc<ArcSwap<RuntimeConfig>>,
+    runtime: CurrentConfig,
     /// Most bytes that wait in its send queue.
     max_queue: usize,
     permit: ConnectionPermit,
@@ -153,7 +152,7 @@ impl SubscriberConnection {
         }
     }
 
-    /// Goes on in a thread whose stack is untouched; in this one, if none can be started.
+    /// Moves the connection to a thread whose stack is untouched; keeps this one if none can start.
     fn move_to_fresh_thread(self) {
         let handed_over = Arc::new(Mutex::new(Some(self)));
         let taken = handed_over.clone();
@@ -213,7 +212,7 @@ impl SubscriberConnection {
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
         self.check(&names).map_err(Disconnect::Rejected)?;
-        // Before the client learns of it: from then on, it is not evicted for others.
+        // Before the client is told: a subscribed connection is not evicted for another one.
         if !self.permit.subscribe() {
             return Err(Disconnect::Gone); // it was evicted just now
         }
@@ -236,7 +235,7 @@ impl SubscriberConnection {
         Ok(())
     }
 
-    /// Joins in the token's order; the confirmations go out in one write if they may wait.
+    /// Joins in the token's order; confirmations that fill at most half the queue share one write.
     fn join(&mut self, names: &[&str]) {
         let confirmations: Vec<_> = names
             .iter()
@@ -275,11 +274,11 @@ impl SubscriberConnection {
 }
 
 fn unauthorized(error: AuthError) -> Disconnect {
-    // Without a scope is a publisher's error only; such a token is malformed here.
+    // The label is none only for an error of a publisher's scope, which is not read here.
     not_authorized(error.label().unwrap_or(AuthFailure::Malformed))
 }
 
-/// Counts a rejected token. The reason is logged, and the client never told.
+/// Counts a rejected token. The reason is logged, and never sent to the client.
 fn not_authorized(failure: AuthFailure) -> Disconnect {
     counters::AUTH_FAILURES.add_one(failure);
     Disconnect::NotAuthorized(failure)

@@ -35,7 +35,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::Cancelled => formatter.write_str("cancelled"),
             ClientError::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                formatter.write_str("nobody listens there; is the server running?")
+                formatter.write_str("nothing listens there; is the server running?")
             }
             ClientError::Unreachable(error) if is_timeout(error) => {
                 formatter.write_str("can't connect in time; is there a firewall?")

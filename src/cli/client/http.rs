@@ -101,7 +101,7 @@ fn failed(error: ureq::Error) -> ClientError {
         ureq::Error::Io(error) => ClientError::Broken(error),
         ureq::Error::Timeout(_) => ClientError::Broken(ErrorKind::TimedOut.into()),
         ureq::Error::BodyExceedsLimit(_) => {
-            ClientError::Protocol("the answer is too long for a server of ours".into())
+            ClientError::Protocol("the answer is too long for a Bifrost server".into())
         }
         // What our own transport says.
         ureq::Error::Other(error) => match error.downcast::<ClientError>() {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told() {
+    fn bytes_that_are_no_http_response_are_an_error() {
         let body = "x".repeat(MAX_BODY as usize + 1);
         let length = body.len();
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");

@@ -19,11 +19,11 @@ use super::watch::Watch;
 use crate::net::dial::{DialError, dial};
 use crate::net::poll::{self, Wait};
 
-/// For the connection, the handshake and the confirmations, each.
+/// Time limit of the connection, of the handshake and of the confirmations, each.
 const OPENING_LIMIT: Duration = Duration::from_secs(10);
 /// After this silence the server is sent a ping; after twice as much, it is taken for gone.
 const SILENCE: Duration = Duration::from_secs(20);
-/// For the server's half of the closing handshake.
+/// Time limit of the server's half of the closing handshake.
 const CLOSING_LIMIT: Duration = Duration::from_secs(1);
 /// Longest message, in bytes: far above what a server takes unless configured otherwise.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -138,8 +138,8 @@ impl Subscription {
     }
 
     fn wait(&mut self) -> Result<(), ClientError> {
-        let patience = if self.is_pinged { 2 * SILENCE } else { SILENCE };
-        let mut deadline = self.last_received + patience;
+        let silence_limit = if self.is_pinged { 2 * SILENCE } else { SILENCE };
+        let mut deadline = self.last_received + silence_limit;
         if !self.is_confirmed() {
             deadline = deadline.min(self.confirm_by);
         }
@@ -155,7 +155,7 @@ impl Subscription {
         match self.watch.wait(fd, deadline)? {
             Wait::Ready => Ok(()),
             Wait::TimedOut if !self.is_confirmed() && Instant::now() >= self.confirm_by => {
-                Err(ClientError::Lost("the server does not confirm".into()))
+                Err(ClientError::Lost("the channels were not confirmed".into()))
             }
             Wait::TimedOut if self.is_pinged => {
                 Err(ClientError::Lost("the server is silent".into()))
@@ -242,7 +242,7 @@ fn close_error(frame: Option<CloseFrame>) -> ClientError {
     match u16::from(code) {
         4001 => ClientError::Rejected(format!(
             "the server refused the token (4001 {reason}): it has expired, or the server's secret, \
-             JWT_ALGORITHM or clock is another; `bifrost token inspect` on that machine tells"
+             JWT_ALGORITHM or clock differs; run `bifrost token inspect` on that machine"
         )),
         1008 => ClientError::Rejected(format!("the server refused the channels (1008 {reason})")),
         code => ClientError::Lost(format!(
@@ -258,7 +258,7 @@ fn lost(error: Error) -> ClientError {
             ClientError::Lost("the connection was closed".into())
         }
         Error::Protocol(error) => ClientError::Protocol(format!(
-            "what answers is no WebSocket server of ours: {error}"
+            "the server there is no WebSocket server of Bifrost: {error}"
         )),
         error => ClientError::Lost(error.to_string()),
     }

@@ -22,7 +22,7 @@ use super::url::Url;
 use crate::net::dial::{DialError, dial};
 use crate::net::poll;
 
-/// For each of a host's addresses to take the connection.
+/// Time limit for each of a host's addresses to accept the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Resolves nothing: ureq asks before each request, [`Dialer`] only for a new connection.
@@ -93,7 +93,7 @@ impl Connector for Dialer {
 pub struct Connection {
     stream: TcpStream,
     buffers: LazyBuffers,
-    /// Why the request could not be sent. It counts only where no answer came nevertheless.
+    /// Why the request could not be sent. It is reported only if no answer has come either.
     send_error: Option<io::Error>,
     /// Whether some of the answer to the last request has come.
     has_answer: bool,
@@ -141,7 +141,7 @@ impl Transport for Connection {
         Err(self.send_error.take().unwrap_or(error).into())
     }
 
-    /// Nothing waits on an idle connection that is still open, not even its end.
+    /// Whether an idle connection is open: no bytes have arrived, and the peer has not closed it.
     fn is_open(&mut self) -> bool {
         let peeked = self
             .stream
@@ -164,7 +164,7 @@ pub fn cut_short() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "the answer is cut short")
 }
 
-/// What is left of the time, never nothing: a socket takes that for no limit.
+/// The time that is left; never zero, which the standard library refuses as a limit.
 fn left(timeout: NextTimeout) -> Result<Option<Duration>, ureq::Error> {
     match timeout.after {
         Limit::NotHappening => Ok(None),

@@ -1,4 +1,4 @@
-//! Where a server is: `http://host:port/prefix`, of which all but the host may be left out.
+//! Where a server is: `http://host:port/prefix`, of which port and prefix may be left out.
 
 use std::fmt;
 use std::io;
@@ -12,9 +12,9 @@ const DEFAULT_PORT: u16 = 80;
 const ENDPOINTS: [&str; 2] = ["/broadcast", "/subscribe"];
 
 /// What to use where there is no host.
-const HOST: &str = "a host behind the ://, such as 127.0.0.1, [::1] or localhost";
+const HOST: &str = "a host after the ://, such as 127.0.0.1, [::1] or localhost";
 /// What to use where a character can't stand in a URL.
-const ENCODED: &str = "a URL without spaces and umlauts; write those as %20 and the like";
+const ENCODED: &str = "a URL of ASCII characters without spaces; write others as %20 and the like";
 /// What to use where the host is no IPv6 address, but looks like one.
 const IPV6: &str = "an IPv6 address between [ and ]";
 
@@ -116,7 +116,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// What to use instead of a URL whose rest, behind the `://`, can't be parsed.
+/// What to use instead of a URL whose rest, after the `://`, can't be parsed.
 fn fault(rest: &str) -> &'static str {
     let authority = rest.split('/').next().unwrap_or_default();
     if authority.parse::<Authority>().is_ok() {
@@ -145,15 +145,15 @@ fn host(authority: &Authority) -> Result<&str, &'static str> {
 }
 
 fn port(authority: &Authority) -> Result<u16, &'static str> {
-    let behind_host = &authority.as_str()[authority.host().len()..];
-    if behind_host.is_empty() {
+    let after_host = &authority.as_str()[authority.host().len()..];
+    if after_host.is_empty() {
         return Ok(DEFAULT_PORT);
     }
-    let digits = behind_host.strip_prefix(':').unwrap_or_default();
+    let digits = after_host.strip_prefix(':').unwrap_or_default();
     // The standard parser would also take a plus sign.
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     let port = digits.parse().ok().filter(|&port| is_number && port > 0);
-    port.ok_or("a port from 1 to 65535 behind the host")
+    port.ok_or("a port from 1 to 65535 after the host")
 }
 
 /// The path without an endpoint of ours and the slash at its end.
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_stand_behind_the_prefix() {
+    fn endpoints_come_after_the_prefix() {
         let url = Url::parse("http://[::1]:3000/live/").unwrap();
         assert_eq!(
             url.endpoint("/broadcast"),
@@ -241,7 +241,7 @@ mod tests {
             ("http://[::1", "IPv6"),
             ("http://user:pass@h", "a password"),
             ("http://h/a b", "spaces"),
-            ("http://h/\u{e4}", "umlauts"),
+            ("http://h/\u{e4}", "ASCII"),
             ("http://h/<", "%20"),
             ("http://h/?q", "without ?"),
             ("ftp://h", "before the host"),

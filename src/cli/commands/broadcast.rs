@@ -15,7 +15,7 @@ use crate::config::{Keys, Variables};
 
 /// How long a token is valid. It is posted at once, but clocks may differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// For a message to be sent and answered.
+/// Time limit for a message to be sent and answered.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends the messages.
@@ -124,7 +124,7 @@ fn read(response: &Response) -> Result<u64, String> {
     };
     let cure = match (status, reason.as_str()) {
         (400, ": Bad signature") => {
-            "; the server's secret, its JWT_ALGORITHM or its clock is another than here"
+            "; the server's secret, JWT_ALGORITHM or clock differs from the one here"
         }
         (404, _) => "; is the URL that of a Bifrost server?",
         (413, _) => "; see BIFROST_MAX_BODY of the server",

@@ -14,7 +14,7 @@ use crate::protocol::channel;
 use crate::protocol::json;
 use crate::protocol::limits::{MAX_CHANNELS, MAX_JSON_DEPTH};
 
-/// The claims take one level of nesting for themselves.
+/// Deepest nesting of a message: the claims around it are one more level.
 const MAX_MESSAGE_DEPTH: usize = MAX_JSON_DEPTH - 1;
 /// Longest publisher's token, in bytes: nginx and others take 8 KiB for one header.
 const MAX_PUBLISHER_TOKEN: usize = 8000;

@@ -11,7 +11,7 @@ use crate::cli::action::Probe;
 use crate::cli::client::http::HttpClient;
 use crate::config::Variables;
 
-/// For the whole request. Container health checks wait 30 s.
+/// Time limit of the whole request. Container health checks wait 30 s.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks, and prints a line if the server is well.

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_none_is_named() {
+    fn a_wrong_address_of_the_server_is_named() {
         for (name, value) in [("PORT", "80a"), ("PORT", "0"), ("BIFROST_URL", "https://h")] {
             let error = server_url(&variables(&[(name, value)])).unwrap_err();
             assert_eq!(error.code(), 2);

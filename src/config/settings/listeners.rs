@@ -37,7 +37,7 @@ pub const METRICS_ADDR: Setting = Setting {
     variable: "BIFROST_METRICS_ADDR",
     value: "ADDR:PORT",
     default: DefaultValue::Words("off"),
-    help: "Listener of its own for Prometheus, at /metrics: 127.0.0.1:9464",
+    help: "Second listener, for Prometheus at /metrics, such as 127.0.0.1:9464",
     manual: "A second listener, where Prometheus finds `/metrics`: `127.0.0.1:9464`, \
              `[::1]:9464`; port 0 takes a free one",
     effect: Effect::Restart(|config, old| config.metrics_addr = old.metrics_addr),

@@ -4,7 +4,7 @@
 //! help, `bifrost check`, a reload and the manual take everything from there.
 
 mod access;
-pub mod limits;
+pub mod capacity;
 pub mod listeners;
 mod logging;
 mod timeouts;
@@ -31,7 +31,7 @@ pub const URL: Setting = Setting {
 const GROUPS: [&[Setting]; 6] = [
     tokens::ROWS,
     listeners::ROWS,
-    limits::ROWS,
+    capacity::ROWS,
     timeouts::ROWS,
     access::ROWS,
     logging::ROWS,

@@ -58,8 +58,8 @@ pub const PREVIOUS_SECRET: Setting = Setting {
     variable: "JWT_SECRET_PREVIOUS",
     value: "SECRET",
     default: DefaultValue::Words("none"),
-    help: "The secret before: tokens that it has signed are taken too",
-    manual: "The secret before: tokens that it has signed are accepted too, while the secret is \
+    help: "The previous secret: tokens that it has signed are accepted too",
+    manual: "The previous secret: tokens that it has signed are accepted too, while the secret is \
              rotated. Nothing is signed with it",
     effect: Effect::NextToken,
     read: |reader, config| previous_secret(reader).map(|secret| config.previous_secret = secret),

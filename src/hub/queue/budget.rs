@@ -11,11 +11,11 @@ use std::sync::{Arc, Weak};
 use crate::net::sync::{AtomicI64, Mutex, Ordering};
 
 /// A queue in which bytes wait, as the budget sees it.
-pub trait Waiting: fmt::Debug + Send + Sync {
+pub(super) trait Waiting: fmt::Debug + Send + Sync {
     /// The bytes that it counts towards the budget.
     fn waiting_bytes(&self) -> u64;
 
-    /// Drops what waits, and has the subscriber disconnected. Locks no queue.
+    /// Makes the owner drop what waits and disconnect the subscriber. Locks no queue.
     fn overflow(&self);
 }
 
@@ -42,7 +42,7 @@ impl QueueBudget {
         }))
     }
 
-    /// Changes the limit. Queues that are too full for it are evicted when the next frame waits.
+    /// Changes the limit. If the total is over it, queues are evicted when the next frame waits.
     pub fn set_limit(&self, limit: usize) {
         self.0.limit.store(signed(limit), Ordering::Relaxed);
     }
@@ -58,18 +58,18 @@ impl QueueBudget {
     }
 
     /// Counts bytes that begin to wait.
-    pub fn add(&self, bytes: u64) {
+    pub(super) fn add(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
     }
 
     /// Counts bytes that no longer wait.
-    pub fn remove(&self, bytes: u64) {
+    pub(super) fn remove(&self, bytes: u64) {
         self.0.bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
     }
 
     /// Evicts the fullest queue until the total is within its budget. Locks no queue: the holder of
     /// its lock may be waiting for the caller's.
-    pub fn evict_largest(&self) {
+    pub(super) fn evict_largest(&self) {
         while self.is_over() {
             let Some(largest) = self.largest() else {
                 return;
@@ -83,12 +83,12 @@ impl QueueBudget {
     }
 
     /// Lists a stalled queue.
-    pub fn list(&self, key: usize, queue: Weak<dyn Waiting>) {
+    pub(super) fn list(&self, key: usize, queue: Weak<dyn Waiting>) {
         self.0.stalled.lock().insert(key, queue);
     }
 
     /// Takes a queue off the list.
-    pub fn unlist(&self, key: usize) {
+    pub(super) fn unlist(&self, key: usize) {
         self.0.stalled.lock().remove(&key);
     }
 
@@ -109,7 +109,7 @@ fn signed(bytes: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::{Push, QueueState};
+    use super::super::outcome::{Push, QueueState};
     use super::super::tests::{bytes, drain, fill, pair_in, read, until_broken};
     use super::*;
 

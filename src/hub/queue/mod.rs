@@ -7,11 +7,12 @@
 //! the subscriber's own thread woken, which goes on when `poll` says writable. Every write goes
 //! through the queue, so frames can't interleave.
 //!
-//! [`SendQueue`] is the queue as others see it, `writer` how it is shared between threads,
-//! [`QueueBudget`] what may wait in all queues together.
+//! [`SendQueue`] is the queue as others see it. `writer` is how threads share it, and where a queue
+//! that is over its limit is cut off (`enqueue`). [`QueueBudget`] limits all queues together, and
+//! cuts off the fullest.
 
 mod budget;
-mod state;
+mod outcome;
 mod writer;
 
 use std::io;
@@ -21,7 +22,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use budget::QueueBudget;
-pub use state::{Backlog, Push, QueueState};
+pub use outcome::{Backlog, Push, QueueState};
 
 use crate::net::socket::Socket;
 use crate::net::sync::MutexGuard;

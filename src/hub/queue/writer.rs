@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::budget::{QueueBudget, Waiting};
-use super::state::{Backlog, Push, QueueState};
+use super::outcome::{Backlog, Push, QueueState};
 use crate::net::socket::Socket;
 use crate::net::sync::{
     AtomicU64, Mutex, MutexGuard, Ordering, Receiver, Sender, fence, unbounded,
@@ -126,7 +126,7 @@ impl Shared {
         self.drain();
     }
 
-    /// Keeps all threads from writing; the caller has to drain after it lets go.
+    /// Keeps all threads from writing; the caller has to drain after it has released the lock.
     pub fn hold(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock()
     }
@@ -169,6 +169,7 @@ impl Shared {
         Push::Accepted
     }
 
+    /// Lets a frame wait, unless more would wait than the limit: then the subscriber is too slow.
     fn enqueue(&self, frame: &Bytes) -> Push {
         let before = self.reserve(frame.len());
         let waits = before & BYTES;
@@ -178,7 +179,7 @@ impl Shared {
             if before & CLOSED == 0 {
                 self.overflow();
             }
-            self.look_again(); // another push may have met the lock while this one read the load
+            self.look_again(); // another push may have found the lock held by this one
             return Push::Rejected;
         }
         // The receiver is in `self`, so the channel can't be disconnected.
@@ -239,7 +240,7 @@ impl Shared {
         outcome
     }
 
-    /// Called after the lock was released: a push may have met it held.
+    /// Called after the lock was released: a push may have found it held.
     fn look_again(&self) {
         if self.has_work() {
             self.drain();

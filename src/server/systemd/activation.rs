@@ -1,7 +1,7 @@
 //! Socket activation: the listening socket that the service manager bound (sd_listen_fds(3)).
 //!
-//! The crate listenfd takes over descriptor 3, which safe code can't do because a variable says
-//! so. What may be handed over is decided here.
+//! The crate listenfd takes over descriptor 3: safe code can't make a socket of a mere number.
+//! Which sockets are accepted is decided here.
 
 use std::env;
 use std::io::{self, ErrorKind};

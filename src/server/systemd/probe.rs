@@ -64,7 +64,7 @@ fn reachable_at(server: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
-/// What is left of the time, never nothing: the standard library takes that for no limit.
+/// The time that is left; never zero, which the standard library refuses as a limit.
 fn left(deadline: Instant) -> io::Result<Duration> {
     deadline
         .checked_duration_since(Instant::now())

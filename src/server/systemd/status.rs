@@ -16,15 +16,15 @@ use crate::telemetry::throttle::Throttle;
 
 /// How often the status line may change.
 const STATUS_INTERVAL: Duration = Duration::from_secs(3);
-/// Reports within the watchdog's time limit; a late one must not be fatal.
+/// How many reports fit in the watchdog's time limit, so that a late one is not fatal.
 const REPORTS: u32 = 2;
 /// A server that did not answer is probed again after this time at the latest.
 const RETRY: Duration = Duration::from_secs(1);
 
 static FAILED_PROBES: Throttle = Throttle::new();
 
-/// Reports that the server is ready, and from then on how it is, until the shutdown. `server` is
-/// the address that it listens on; `status` describes it in a line.
+/// Reports how the server is until the shutdown. `server` is the address that it listens on;
+/// `status` describes it in a line.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -44,7 +44,6 @@ pub fn start(
         status,
         last_status: String::new(),
     };
-    reporter.notifier.ready();
     thread::Builder::new()
         .name("systemd".into())
         .spawn(move || reporter.run(&shutdown))

@@ -8,10 +8,8 @@ use serde_json::value::RawValue;
 use crate::auth::PublishScope;
 use crate::protocol::channel;
 use crate::protocol::json::Text;
-use crate::protocol::limits::{MAX_CHANNELS, MAX_HEAD};
+use crate::protocol::limits::{MAX_CHANNELS, MAX_CLIENT_MESSAGE, MAX_HEAD};
 
-/// Longest message of a subscriber, into which a subscriber token has to fit, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
 /// `{"event":"authenticate","data":""}`, and `{"token":""}`, in bytes.
 const AROUND_AUTHENTICATE: usize = 35;
 const AROUND_POSTED: usize = 12;
@@ -84,9 +82,11 @@ fn subscribe(raw: &RawValue, size: Size) -> Purpose {
     });
     let too_many = (distinct.len() > MAX_CHANNELS)
         .then(|| format!("{} channels are over {MAX_CHANNELS}", distinct.len()));
-    let too_long = (size.token + AROUND_AUTHENTICATE > MAX_MESSAGE).then(|| {
+    let too_long = (size.token + AROUND_AUTHENTICATE > MAX_CLIENT_MESSAGE).then(|| {
         let token = size.token;
-        format!("the token of {token} bytes does not fit in a message of {MAX_MESSAGE} bytes")
+        format!(
+            "the token of {token} bytes does not fit in a message of {MAX_CLIENT_MESSAGE} bytes"
+        )
     });
     let fault = wrong.or(too_many).or(too_long);
     Purpose { description, fault }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_told() {
+    fn more_than_the_limits_is_reported() {
         let names: Vec<String> = (0..129).map(|number| number.to_string()).collect();
         let claims = serde_json::json!({ "channels": names }).to_string();
         expect(&claims, "subscribe", Some("129 channels are over 128"));

@@ -19,7 +19,9 @@ pub struct Parts<'a> {
 /// A sentence that says why it can't be one.
 pub fn split(token: &str) -> Result<Parts<'_>, String> {
     if WRAPPINGS.iter().any(|start| token.starts_with(start)) {
-        return Err("it is not alone; give the token without what stands around it".into());
+        return Err(
+            "there is more than the token; give the token without what is around it".into(),
+        );
     }
     match token.split('.').collect::<Vec<_>>()[..] {
         [header, claims, signature] => Ok(Parts {
@@ -30,13 +32,14 @@ pub fn split(token: &str) -> Result<Parts<'_>, String> {
         [""] => Err("there is no token".into()),
         ref parts => {
             let hint = match parts.len() {
-                5 => "; five are an encrypted one (JWE), which is not taken",
+                5 => "; five parts are an encrypted token (JWE), which is not accepted",
                 2 => "; was the signature lost?",
                 _ => "",
             };
             let count = parts.len();
+            let plural = if count == 1 { "" } else { "s" };
             Err(format!(
-                "it has {count} of the three parts that dots divide a JWT into{hint}"
+                "it has {count} part{plural}, where a JWT has three, divided by dots{hint}"
             ))
         }
     }
@@ -69,14 +72,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_no_token_is_told_why() {
+    fn the_error_says_why_a_text_is_no_token() {
         for (token, words) in [
             ("", "no token"),
-            ("abc", "it has 1 of the three"),
+            ("abc", "it has 1 part, where a JWT has three"),
             ("a.b", "signature lost"),
             ("a.b.c.d.e", "encrypted"),
-            (r#"{"token":"x"}"#, "not alone"),
-            ("Bearer a.b.c", "not alone"),
+            (r#"{"token":"x"}"#, "more than the token"),
+            ("Bearer a.b.c", "more than the token"),
         ] {
             let why = split(token).unwrap_err();
             assert!(why.contains(words), "{why}");

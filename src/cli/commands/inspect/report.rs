@@ -119,7 +119,7 @@ impl Report {
         };
         let jose = self.record(parsed)?;
         if jose.crit {
-            let why = "the header has crit: extensions that must be understood are not";
+            let why = "the header has crit: it demands extensions that the server does not know";
             self.refusals.push(why.into());
         }
         let named = jose.alg.parse::<Algorithm>().ok();
@@ -138,7 +138,7 @@ impl Report {
             (None, _) => {
                 Signature::Unchecked("there is no secret; set JWT_SECRET or JWT_SECRET_FILE")
             }
-            (Some(_), None) => Signature::Unchecked("header, claims or signature forbid it"),
+            (Some(_), None) => Signature::Unchecked("a part of the token is wrong"),
             (Some(secret), Some(named)) => {
                 signature::check(token, named, secret, server.previous.as_ref())
             }
@@ -147,7 +147,7 @@ impl Report {
         self.signature = Some(match checked {
             Signature::Good => "good: this secret has signed it".into(),
             Signature::Previous => {
-                "good: the previous secret has signed it, not this one; refused once that is gone"
+                "good: the previous secret has signed it; refused once that secret is removed"
                     .into()
             }
             Signature::Unchecked(why) => format!("not checked: {why}"),
@@ -176,7 +176,7 @@ impl Report {
         self.check_times(&claims, text, server);
         self.purposes = content::purposes(&claims, size);
         if self.purposes.is_empty() {
-            let why = "it is good for nothing: it has none of channels (to subscribe), channel and \
+            let why = "it can be used for nothing: it has none of channels (to subscribe), channel and \
                        message (to broadcast), and broadcast (to publish)";
             self.refusals.push(why.into());
         }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use crate::auth::{Algorithm, Secret, Verifier};
 
-/// What came of checking a signature.
+/// The result of checking a signature.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Signature {
     /// The secret has signed the token.
@@ -32,7 +32,7 @@ pub fn check(
         return Signature::Previous;
     }
     if token.ends_with('.') {
-        return Signature::Wrong("there is none: nothing stands behind the last dot".into());
+        return Signature::Wrong("there is none: nothing comes after the last dot".into());
     }
     let cause = likely_mistakes(secret)
         .into_iter()
@@ -40,7 +40,7 @@ pub fn check(
     Signature::Wrong(match cause {
         Some((how, _)) => format!("it is signed with {how}"),
         None => format!(
-            "it is not signed with this secret of {} bytes{}; compare the two, or the token was \
+            "it is not signed with this secret of {} bytes{}; compare the two secrets; or it was \
              changed or cut",
             secret.size(),
             nor_with(previous)
@@ -68,7 +68,7 @@ fn likely_mistakes(secret: &Secret) -> Vec<(&'static str, Vec<u8>)> {
     let quoted = [b"\"", trimmed, b"\""].concat();
     let mut all = vec![
         (
-            "this secret and a line break behind it",
+            "this secret and a line break after it",
             [bytes, b"\n"].concat(),
         ),
         ("this secret without the space around it", trimmed.to_vec()),

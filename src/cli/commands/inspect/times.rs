@@ -26,7 +26,7 @@ pub fn beginning(nbf: f64, now: f64) -> String {
     let verb = if nbf > now {
         "becomes good"
     } else {
-        "is good since"
+        "became good"
     };
     format!("{verb} {}", moment(nbf, now))
 }

@@ -8,10 +8,10 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::roff;
 
-/// Inline code from this length on may be broken behind a comma or a slash.
+/// Inline code from this length on may be broken after a comma or a slash.
 const LONG_CODE: usize = 30;
 
-/// The man page of a page of the manual, which has these pages.
+/// The man page made from a page of the manual; `names` are those of all its pages.
 pub fn page(name: &str, names: &[String], markdown: &str) -> String {
     let mut writer = Writer::new(name, names);
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {

@@ -55,7 +55,7 @@ fn a_good_use_is_enough() {
 }
 
 #[test]
-fn it_is_told_which_secret_has_signed() {
+fn the_report_says_which_secret_has_signed() {
     let token = signed(&json!({"channels": ["a"]}));
     let rotated = |previous: u8| ServerSettings {
         secret: Some(Secret::new(vec![b'y'; 64])),
@@ -93,7 +93,7 @@ fn depth_is_counted_as_the_server_does() {
 }
 
 #[test]
-fn without_a_secret_nothing_is_taken() {
+fn without_a_secret_no_token_is_accepted() {
     let server = ServerSettings {
         secret: None,
         ..settings()

@@ -48,7 +48,7 @@ pub struct JoseHeader<'a> {
     /// The algorithm, as it is written.
     #[serde(borrow)]
     pub alg: Cow<'a, str>,
-    /// Whether it demands that extensions are understood (§4.1.11); none are.
+    /// Whether it demands extensions that must be understood (§4.1.11); the server knows none.
     #[serde(default, deserialize_with = "json::is_given")]
     pub crit: bool,
 }

@@ -55,7 +55,7 @@ pub const ROWS: &[Setting] = &[
         variable: "BIFROST_QUEUE",
         value: "SIZE",
         default: DefaultValue::Text("1MiB"),
-        help: "What may wait for one subscriber",
+        help: "Bytes that may wait for one subscriber",
         manual: "What may wait for one subscriber that reads slowly; past it, the subscriber is \
                  disconnected with close code 1013",
         effect: Effect::NewSubscribers,
@@ -66,7 +66,7 @@ pub const ROWS: &[Setting] = &[
         variable: "BIFROST_QUEUE_TOTAL",
         value: "SIZE",
         default: DefaultValue::Words("a quarter of the memory"),
-        help: "What may wait for all subscribers",
+        help: "Bytes that may wait for all subscribers together",
         manual: "What may wait for all subscribers together; past it, those with the most \
                  waiting are disconnected. The memory is the machine's, or the limit of the \
                  control group",

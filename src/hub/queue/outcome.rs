@@ -1,4 +1,4 @@
-//! What a push, a look and a close of a send queue say.
+//! The results of a push, the states of a send queue, and the ways to close it.
 
 /// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Push {
 pub enum QueueState {
     /// It accepts them, or was closed on purpose.
     Open,
-    /// More waited than may, for it or for all queues; what still waits is dropped.
+    /// More waited than its limit or the budget of all queues allows; what still waits is dropped.
     Overflowed,
     /// The socket refused a write: the peer is gone.
     Broken,
