@@ -111,11 +111,11 @@ fn serve(
     }
     let hub = services.hub;
     let describe = move || describe(hub.stats());
-    notifier.ready();
-    status::start(notifier.clone(), address, describe, shutdown.clone())?;
     let reloaded = state.clone();
     let apply = move |new: &Config| reloaded.apply_config(new);
     reload.start(config.clone(), notifier.clone(), shutdown.clone(), apply)?;
+    notifier.ready();
+    status::start(notifier.clone(), address, describe, shutdown.clone())?;
     info!("listening addr={address}"); // when everything that it needs is there
     if let Some(address) = metrics_address {
         info!("metrics listening addr={address}");

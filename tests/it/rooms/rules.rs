@@ -6,14 +6,13 @@ use super::imports::{Import, Module, Source};
 
 /// Each room, and the rooms that it may import besides itself; from the top of the program down.
 pub const ALLOWED: &str = "\
-cli        server api websocket config http hub history auth net protocol telemetry
-server     api config websocket http hub history auth net protocol telemetry
-api        websocket http hub history auth net protocol telemetry
+cli        server api websocket config http hub auth net protocol telemetry
+server     api config websocket http hub auth net protocol telemetry
+api        websocket http hub auth net protocol telemetry
 websocket  http hub net protocol telemetry
 config     http auth net protocol telemetry
 http       net protocol telemetry
-hub        history net telemetry
-history    net telemetry
+hub        net telemetry
 auth       protocol telemetry
 net        telemetry
 protocol   telemetry
@@ -21,7 +20,7 @@ telemetry
 ";
 
 /// Rooms that know no HTTP, no JSON, no WebSocket and no tokens, and the crates that would tell.
-const PLAIN_ROOMS: [&str; 3] = ["net", "hub", "history"];
+const PLAIN_ROOMS: [&str; 2] = ["net", "hub"];
 const PLAIN_ROOMS_AVOID: [&str; 6] = [
     "serde",
     "serde_json",
