@@ -75,19 +75,7 @@ mod tests {
 
     use super::*;
     use crate::auth::Algorithm;
-    use crate::config::fixtures::variables;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
-        let mut all = vec![("JWT_SECRET", SECRET)];
-        all.extend_from_slice(pairs);
-        Config::from_variables(&variables(&all))
-    }
-
-    fn message(result: Result<Config, ConfigError>) -> String {
-        result.unwrap_err().to_string()
-    }
+    use crate::config::fixtures::{config, message, variables};
 
     #[test]
     fn defaults_are_those_of_the_documentation() {

@@ -130,11 +130,7 @@ impl Connection {
     /// Sends a response. Returns whether the connection is kept; if not, the caller drops it.
     pub fn respond(&mut self, response: Response, head: &Head) -> Persistence {
         let is_stopping = self.shutdown.is_triggered();
-        let persistence = if head.wants_more() && !is_stopping {
-            Persistence::KeepAlive
-        } else {
-            Persistence::Close
-        };
+        let persistence = Persistence::kept_if(head.wants_more() && !is_stopping);
         if self.send(&response.encode(head, persistence)).is_err() {
             return Persistence::Close;
         }
@@ -166,11 +162,7 @@ impl Connection {
         response: Response,
         head: &Head,
     ) -> io::Result<(net::Connection, Vec<u8>)> {
-        let persistence = if head.wants_more() {
-            Persistence::KeepAlive
-        } else {
-            Persistence::Close
-        };
+        let persistence = Persistence::kept_if(head.wants_more());
         self.send(&response.encode(head, persistence))?;
         let mut early = self.input;
         early.shrink_to_fit(); // it is kept for as long as the connection

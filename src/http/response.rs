@@ -29,6 +29,17 @@ pub enum Persistence {
     Close,
 }
 
+impl Persistence {
+    /// Whether the connection is kept, by whether it may be.
+    pub fn kept_if(may_be_kept: bool) -> Persistence {
+        if may_be_kept {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        }
+    }
+}
+
 /// What a response says of the one protocol that a connection can be upgraded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WebSocket {

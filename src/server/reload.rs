@@ -99,14 +99,9 @@ fn log_changes(changes: &[Change]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::fixtures::variables;
+    use crate::config::fixtures::config;
     use std::sync::mpsc::{channel, sync_channel};
     use std::time::Duration;
-
-    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
-        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
-        Config::from_variables(&variables(&[&[secret], pairs].concat()))
-    }
 
     /// Asks for one reload for each answer; returns `queue` of each configuration that was applied,
     /// successfully or not.

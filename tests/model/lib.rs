@@ -31,3 +31,4 @@ pub mod net;
 
 #[path = "../../src/hub/mod.rs"]
 pub mod hub;
+pub mod session;

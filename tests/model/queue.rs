@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
 use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
-use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
+use bifrost_model::net::socket::{Peer, Socket, connect};
+use bifrost_model::session::iterate;
 
 /// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
@@ -63,22 +64,6 @@ fn assert_idle(queue: &SendQueue) {
     assert!(queue.is_empty());
     assert_eq!(queue.state(), QueueState::Open);
     assert_eq!(queue.stalled_since(), None);
-}
-
-/// One iteration of a session: sleeps, clears the wake-up, writes. False when it is to end.
-fn iterate(queue: &SendQueue, socket: &Socket) -> bool {
-    let interest = match queue.stalled_since() {
-        Some(_) => Interest::WakerAndRoom,
-        None => Interest::Waker,
-    };
-    let woken = sleep(socket, queue.waker(), interest);
-    if woken.is_woken {
-        queue.clear_waker();
-    }
-    if woken.can_write {
-        queue.resume();
-    }
-    !woken.is_over
 }
 
 /// Does what the owner does after a wake-up, until it would sleep.

@@ -263,25 +263,11 @@ fn close_during_a_reset_writes_nothing_and_waits_for_nothing() {
 mod many {
     use super::*;
     use bifrost_model::explore::explore_many;
+    use bifrost_model::session::iterate;
 
     /// What a session does from its first frame to its last.
     fn session(queue: &SendQueue, socket: &Socket, peer: &Peer) {
-        while queue.state() == QueueState::Open {
-            let interest = match queue.stalled_since() {
-                Some(_) => Interest::WakerAndRoom,
-                None => Interest::Waker,
-            };
-            let woken = sleep(socket, queue.waker(), interest);
-            if woken.is_woken {
-                queue.clear_waker();
-            }
-            if woken.can_write {
-                queue.resume();
-            }
-            if woken.is_over {
-                break;
-            }
-        }
+        while queue.state() == QueueState::Open && iterate(queue, socket) {}
         let backlog = match queue.state() {
             QueueState::Overflowed => Backlog::Drop,
             _ => Backlog::Keep,
