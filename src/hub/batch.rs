@@ -173,6 +173,7 @@ mod tests {
     fn gather(others: usize, size: usize) -> (Vec<Vec<u8>>, Vec<usize>) {
         let batcher = Batcher::default();
         let sent = Mutex::new(Vec::new());
+        let expected = (others * message(vec![0; size]).size()).min(MAX_BATCH);
         let gathered = |batcher: &Batcher| {
             let state = batcher.state.lock();
             state.next.as_ref().map_or(0, |batch| batch.size)
@@ -180,7 +181,7 @@ mod tests {
         let counts = thread::scope(|scope| {
             let first = scope.spawn(|| {
                 batcher.send(message("0"), |messages| {
-                    wait_until(|| gathered(&batcher) >= (others * size).min(MAX_BATCH));
+                    wait_until(|| gathered(&batcher) >= expected);
                     sent.lock().push(payload(messages));
                     7
                 })
