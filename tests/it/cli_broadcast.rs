@@ -1,7 +1,7 @@
 //! `bifrost broadcast`: messages are signed and delivered; an error is one sentence.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::thread;
 
 use crate::support::free_address;
@@ -30,6 +30,9 @@ fn answering(answer: &'static [u8]) -> String {
         let mut request = [0; 4096];
         let _ = stream.read(&mut request); // whatever it is
         stream.write_all(answer).expect("answer");
+        // A close before the rest of the request has arrived would reset the connection.
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut stream, &mut io::sink());
     });
     format!("http://{address}")
 }
