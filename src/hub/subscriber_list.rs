@@ -109,7 +109,7 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         let budget = QueueBudget::new(1 << 20);
-        let queue = SendQueue::new(Socket::new(stream), 1 << 20, budget).unwrap();
+        let queue = SendQueue::new(Socket::new(stream), 1 << 20, budget, Bytes::new()).unwrap();
         (Subscriber { queue, encode }, peer)
     }
 

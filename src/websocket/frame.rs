@@ -18,6 +18,9 @@ const CLOSE: u8 = 0x88;
 /// A ping without a payload (RFC 6455 §5.5.2).
 pub const PING: Bytes = Bytes::from_static(b"\x89\x00");
 
+/// The close frame of a send queue that has overflowed.
+pub const TOO_SLOW: Bytes = Bytes::from_static(b"\x88\x0a\x03\xf5Too slow");
+
 /// One unfragmented text frame.
 pub fn text(payload: &str) -> Bytes {
     encode(OpCode::Data(Data::Text), payload.as_bytes())
@@ -91,6 +94,7 @@ mod tests {
         assert_eq!(PING, encode(OpCode::Control(Control::Ping), b""));
         let close = close(CloseFrame::TooSlow);
         assert_eq!(&close[..], b"\x88\x0a\x03\xf5Too slow");
+        assert_eq!(TOO_SLOW, close);
         assert!(is_close(&close));
         assert!(!is_close(&PING) && !is_close(&[]));
     }

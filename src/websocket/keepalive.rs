@@ -134,6 +134,7 @@ mod tests {
     use crate::hub::queue::{QueueBudget, SendQueue};
     use crate::net::connections::ConnectionPermit;
     use crate::net::socket::Socket;
+    use crate::websocket::frame;
     use crate::websocket::push::WebSocketPush;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
@@ -149,7 +150,7 @@ mod tests {
         peer.set_read_timeout(Some(LIMIT)).unwrap();
         let socket = Socket::new(stream);
         let budget = QueueBudget::new(1 << 20);
-        let queue = SendQueue::new(socket.clone(), 1 << 20, budget).unwrap();
+        let queue = SendQueue::new(socket.clone(), 1 << 20, budget, frame::TOO_SLOW).unwrap();
         let mut permit = connections.register(socket);
         permit.upgrade(WebSocketPush::new(queue));
         (permit, peer)

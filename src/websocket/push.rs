@@ -1,7 +1,7 @@
 //! What the table of connections asks of a WebSocket connection.
 
 use super::frame;
-use crate::hub::queue::{Backlog, SendQueue};
+use crate::hub::queue::SendQueue;
 use crate::net::connections::PushConnection;
 use crate::protocol::close_frame::CloseFrame;
 
@@ -26,7 +26,6 @@ impl PushConnection for WebSocketPush {
     }
 
     fn close_evicted(&self) {
-        let close = frame::close(CloseFrame::ServerFull);
-        self.0.close(close, Backlog::Keep);
+        self.0.close(frame::close(CloseFrame::ServerFull));
     }
 }

@@ -13,7 +13,7 @@ use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
 
 use super::disconnect::Disconnect;
 use super::frame;
-use crate::hub::queue::{Backlog, QueueState, SendQueue};
+use crate::hub::queue::{QueueState, SendQueue};
 use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket::Socket;
@@ -204,24 +204,15 @@ impl Session {
     }
 
     fn send_close(&mut self, reason: Disconnect) {
-        // An overflow drops what waited: it is the reason sent, whatever else happened meanwhile.
-        let told = match self.queue.state() {
-            QueueState::Overflowed => Disconnect::TooSlow,
-            _ => reason,
-        };
-        let Some(close) = told.close_frame() else {
+        let Some(close) = reason.close_frame() else {
             return;
         };
-        let backlog = match told {
-            Disconnect::TooSlow => Backlog::Drop,
-            _ => Backlog::Keep,
-        };
-        let limit = match told {
-            Disconnect::Stopping => self.shutdown.limit(),
+        let limit = match (reason, self.queue.state()) {
+            (Disconnect::Stopping, QueueState::Open) => self.shutdown.limit(),
             _ => self.limits.write,
         };
         let deadline = Instant::now() + limit;
-        self.queue.close(frame::close(close), backlog);
+        self.queue.close(frame::close(close)); // an overflow replaces the frame
         if !self.flush(deadline) {
             return;
         }
@@ -305,7 +296,7 @@ impl Write for Wire<'_> {
     fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
         let bytes = Bytes::copy_from_slice(frame);
         if frame::is_close(frame) {
-            self.queue.close(bytes, Backlog::Keep);
+            self.queue.close(bytes);
         } else {
             let _ = self.queue.push(&bytes); // rejected: the connection ends, and needs no pong
         }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Backlog, Push, QueueBudget, QueueState, SendQueue};
+use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Peer, connect};
 
 /// Larger than all that a scenario sends.
@@ -17,7 +17,7 @@ const BASELINE: u64 = 9;
 
 fn pair(budget: &QueueBudget, room: usize, limit: usize) -> (SendQueue, Peer) {
     let (socket, peer) = connect(room);
-    let queue = SendQueue::new(socket.clone(), limit, budget.clone()).unwrap();
+    let queue = SendQueue::new(socket.clone(), limit, budget.clone(), Bytes::new()).unwrap();
     socket.belongs_to(queue.waker());
     (queue, peer)
 }
@@ -75,7 +75,7 @@ fn overflowed_queue_is_not_counted() {
         assert_ne!(own, other.join().unwrap(), "one of the two fits");
         assert_eq!(queue.state(), QueueState::Overflowed);
         assert_eq!(budget.bytes(), BASELINE);
-        queue.close(Bytes::from_static(b"ZZ"), Backlog::Drop);
+        queue.close(Bytes::from_static(b"ZZ"));
         empty(&queue, &peer);
         assert_eq!(budget.bytes(), BASELINE);
     });

@@ -18,7 +18,7 @@ const WIDE: usize = 1_000;
 
 fn connect_subscriber(hub: &Hub) -> (Subscriptions, Peer) {
     let (socket, peer) = connect(WIDE);
-    let queue = SendQueue::new(socket, WIDE, QueueBudget::new(WIDE)).unwrap();
+    let queue = SendQueue::new(socket, WIDE, QueueBudget::new(WIDE), Bytes::new()).unwrap();
     (hub.connect(queue, plain), peer)
 }
 

@@ -19,7 +19,7 @@ const NARROW: usize = 3;
 
 fn pair(room: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let queue = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE)).unwrap();
+    let queue = SendQueue::new(socket.clone(), WIDE, QueueBudget::new(WIDE), Bytes::new()).unwrap();
     socket.belongs_to(queue.waker());
     (queue, socket, peer)
 }

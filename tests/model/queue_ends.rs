@@ -6,19 +6,22 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Backlog, Push, QueueBudget, QueueState, SendQueue};
+use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
 /// Larger than all that a scenario sends.
 const WIDE: usize = 1_000;
 /// The last frame, as a close frame would be.
 const LAST: &[u8] = b"ZZ";
+/// The last frame of a queue that has overflowed.
+const TOO_SLOW: &[u8] = b"XX";
 
 type Frame = &'static [u8];
 
 fn pair(room: usize, limit: usize) -> (SendQueue, Socket, Peer) {
     let (socket, peer) = connect(room);
-    let queue = SendQueue::new(socket.clone(), limit, QueueBudget::new(WIDE)).unwrap();
+    let budget = QueueBudget::new(WIDE);
+    let queue = SendQueue::new(socket.clone(), limit, budget, TOO_SLOW.into()).unwrap();
     socket.belongs_to(queue.waker());
     (queue, socket, peer)
 }
@@ -34,8 +37,8 @@ fn pusher(queue: &SendQueue, frames: &'static [Frame]) -> thread::JoinHandle<Vec
     thread::spawn(move || frames.iter().copied().filter(is_accepted).collect())
 }
 
-fn close(queue: &SendQueue, last: Frame, backlog: Backlog) {
-    queue.close(Bytes::from_static(last), backlog);
+fn close(queue: &SendQueue, last: Frame) {
+    queue.close(Bytes::from_static(last));
 }
 
 /// What a session does after it has closed the queue: it writes as long as the peer reads.
@@ -66,7 +69,7 @@ fn accepted_frames_are_written_before_the_last_frame() {
     explore(Preemptions::UpTo(4), || {
         let (queue, socket, peer) = pair(WIDE, WIDE);
         let other = pusher(&queue, &[b"b1", b"b2"]);
-        close(&queue, LAST, Backlog::Keep);
+        close(&queue, LAST);
         let mut expected = other.join().unwrap();
         flush(&queue, &socket, &peer);
         expected.push(LAST);
@@ -81,7 +84,7 @@ fn kept_backlog_is_written_after_the_partial_frame() {
         let (queue, socket, peer) = pair(3, WIDE);
         assert_eq!(push(&queue, b"a1"), Push::Accepted);
         let other = pusher(&queue, &[b"b1", b"b2"]);
-        close(&queue, LAST, Backlog::Keep);
+        close(&queue, LAST);
         let mut expected = vec![b"a1".as_slice()];
         expected.extend(other.join().unwrap());
         flush(&queue, &socket, &peer);
@@ -91,17 +94,21 @@ fn kept_backlog_is_written_after_the_partial_frame() {
 }
 
 #[test]
-fn dropped_backlog_leaves_the_partial_frame() {
+fn last_frame_says_whether_the_backlog_was_dropped() {
     explore(Preemptions::Any, || {
-        let (queue, socket, peer) = pair(3, WIDE);
+        let (queue, socket, peer) = pair(3, 3);
         for frame in [b"a1", b"a2", b"a3"] {
             assert_eq!(push(&queue, frame), Push::Accepted);
         }
         let other = pusher(&queue, &[b"b1"]);
-        close(&queue, LAST, Backlog::Drop);
-        other.join().unwrap();
+        close(&queue, LAST);
+        assert_eq!(other.join().unwrap(), [b""; 0]); // closed already, or over the limit
         flush(&queue, &socket, &peer);
-        assert_eq!(received(&peer), [b"a1", b"a2", LAST]);
+        let expected: &[Frame] = match queue.state() {
+            QueueState::Overflowed => &[b"a1", b"a2", TOO_SLOW],
+            _ => &[b"a1", b"a2", b"a3", LAST],
+        };
+        assert_eq!(received(&peer), expected);
         assert!(queue.is_empty());
     });
 }
@@ -112,9 +119,9 @@ fn first_of_two_closes_counts() {
         let (queue, _socket, peer) = pair(WIDE, WIDE);
         let other = {
             let queue = queue.clone();
-            thread::spawn(move || close(&queue, b"YY", Backlog::Keep))
+            thread::spawn(move || close(&queue, b"YY"))
         };
-        close(&queue, LAST, Backlog::Keep);
+        close(&queue, LAST);
         other.join().unwrap();
         let received = received(&peer);
         assert!(received == [LAST] || received == [b"YY"], "{received:?}");
@@ -134,9 +141,9 @@ fn overflow(limit: usize, expected: usize) {
     assert_eq!(queue.state(), QueueState::Overflowed);
     assert!(queue.waker().is_woken(), "the owner was not woken");
     queue.clear_waker();
-    close(&queue, LAST, Backlog::Drop);
+    close(&queue, LAST);
     flush(&queue, &socket, &peer);
-    assert_eq!(received(&peer), [b"a1", b"a2", LAST]);
+    assert_eq!(received(&peer), [b"a1", b"a2", TOO_SLOW]);
     assert!(queue.is_empty());
 }
 
@@ -180,7 +187,7 @@ fn overflow_during_a_resume_leaves_no_byte_counted() {
         let accepted = other.join().unwrap();
         if queue.state() == QueueState::Overflowed {
             assert!(queue.waker().is_woken(), "the owner was not woken");
-            close(&queue, LAST, Backlog::Drop);
+            close(&queue, LAST);
         } else {
             assert_eq!(accepted, [b"b1", b"b2"]);
         }
@@ -195,7 +202,7 @@ fn overflow_during_a_resume_leaves_no_byte_counted() {
 /// Whether frames are the first ones of `accepted`, with or without the last frame.
 fn is_start_of(frames: &[Vec<u8>], accepted: &[Frame]) -> bool {
     let frames = match frames.split_last() {
-        Some((last, rest)) if last == LAST => rest,
+        Some((last, rest)) if last == TOO_SLOW => rest,
         _ => frames,
     };
     frames.len() <= accepted.len() && frames.iter().zip(accepted).all(|(a, b)| a == b)
@@ -252,7 +259,7 @@ fn close_during_a_reset_writes_nothing_and_waits_for_nothing() {
             let queue = queue.clone();
             thread::spawn(move || queue.resume())
         };
-        close(&queue, LAST, Backlog::Keep);
+        close(&queue, LAST);
         owner.join().unwrap();
         assert_broken(&queue);
         assert_eq!(peer.seen(), b"a1a");
@@ -268,11 +275,7 @@ mod many {
     /// What a session does from its first frame to its last.
     fn session(queue: &SendQueue, socket: &Socket, peer: &Peer) {
         while queue.state() == QueueState::Open && iterate(queue, socket) {}
-        let backlog = match queue.state() {
-            QueueState::Overflowed => Backlog::Drop,
-            _ => Backlog::Keep,
-        };
-        close(queue, LAST, backlog);
+        close(queue, LAST);
         flush(queue, socket, peer);
     }
 
@@ -316,7 +319,7 @@ mod many {
             assert!(queue.is_empty());
             assert_eq!(queue.state(), QueueState::Overflowed);
             let mut received = received(&peer);
-            assert_eq!(received.pop().as_deref(), Some(LAST));
+            assert_eq!(received.pop().as_deref(), Some(TOO_SLOW));
             for (sender, accepted) in [b'a', b'b'].into_iter().zip(&accepted) {
                 let mut of_sender = received.clone();
                 of_sender.retain(|frame| frame[0] == sender);

@@ -58,7 +58,8 @@ impl Subscriber {
         config: SubscriberConfig,
     ) -> Option<Subscriber> {
         let budget = services.queue_budget.clone();
-        let queue = SendQueue::new(connection.socket.clone(), config.queue, budget).ok()?;
+        let socket = connection.socket.clone();
+        let queue = SendQueue::new(socket, config.queue, budget, frame::TOO_SLOW).ok()?;
         let subscriptions = services.hub.connect(queue.clone(), frame::append_message);
         connection.permit.upgrade(WebSocketPush::new(queue.clone()));
         Some(Subscriber {

@@ -22,7 +22,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use budget::QueueBudget;
-pub use outcome::{Backlog, Push, QueueState};
+pub use outcome::{Push, QueueState};
 
 use crate::net::socket::Socket;
 use crate::net::sync::MutexGuard;
@@ -35,12 +35,17 @@ pub struct SendQueue(Arc<Shared>);
 
 impl SendQueue {
     /// A queue that writes to `socket`, in which at most `limit` bytes wait, and which counts them
-    /// towards the `budget` of all queues.
+    /// towards the `budget` of all queues. If more than that would wait, it ends with `too_slow`.
     ///
     /// # Errors
     /// When descriptors have run out: it needs one for its waker.
-    pub fn new(socket: Socket, limit: usize, budget: QueueBudget) -> io::Result<SendQueue> {
-        Ok(SendQueue(Shared::new(socket, limit, budget)?))
+    pub fn new(
+        socket: Socket,
+        limit: usize,
+        budget: QueueBudget,
+        too_slow: Bytes,
+    ) -> io::Result<SendQueue> {
+        Ok(SendQueue(Shared::new(socket, limit, budget, too_slow)?))
     }
 
     /// Pushes whole frames, one or several: written at once if the socket takes them, else queued.
@@ -56,10 +61,13 @@ impl SendQueue {
 
     /// Rejects further pushes, and sends `last` when nothing else waits. Only the first call counts.
     ///
+    /// A queue that has overflowed has dropped its backlog, and sends `too_slow` instead of `last`,
+    /// whichever of the two came first.
+    ///
     /// The owner has to resume until the queue is empty: a push that is being rejected at this
     /// moment has counted its bytes, and then only the owner writes `last`.
-    pub fn close(&self, last: Bytes, backlog: Backlog) {
-        self.0.close(last, backlog);
+    pub fn close(&self, last: Bytes) {
+        self.0.close(last);
     }
 
     /// Queues further pushes until the guard is dropped, then writes them together.

@@ -1,4 +1,4 @@
-//! The results of a push, the states of a send queue, and the ways to close it.
+//! The results of a push, and the states of a send queue.
 
 /// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +19,4 @@ pub enum QueueState {
     Overflowed,
     /// The socket refused a write: the peer is gone.
     Broken,
-}
-
-/// What happens to waiting bytes when a queue is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backlog {
-    /// They are sent before the last frame.
-    Keep,
-    /// They are dropped, but for a frame that is sent in part already.
-    Drop,
 }

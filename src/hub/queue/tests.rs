@@ -19,7 +19,7 @@ pub(super) fn pair_in(budget: &QueueBudget, limit: usize) -> (SendQueue, TcpStre
     peer.set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     let (stream, _) = listener.accept().unwrap();
-    let queue = SendQueue::new(Socket::new(stream), limit, budget.clone());
+    let queue = SendQueue::new(Socket::new(stream), limit, budget.clone(), bytes("slow"));
     (queue.unwrap(), peer)
 }
 
@@ -111,8 +111,8 @@ fn a_closed_queue_keeps_its_backlog_and_rejects_pushes() {
     let (queue, mut peer) = pair(LIMIT);
     let pushed = fill(&queue);
     assert_eq!(queue.push(&bytes("kept")), Push::Accepted);
-    queue.close(bytes("bye"), Backlog::Keep);
-    queue.close(bytes("twice"), Backlog::Drop);
+    queue.close(bytes("bye"));
+    queue.close(bytes("twice"));
     assert_eq!(queue.push(&bytes("late")), Push::Rejected);
     let reader = thread::spawn(move || {
         let mut all = Vec::new();
@@ -124,14 +124,15 @@ fn a_closed_queue_keeps_its_backlog_and_rejects_pushes() {
 }
 
 #[test]
-fn a_dropped_backlog_leaves_the_frame_in_flight() {
+fn an_overflow_drops_the_backlog_but_for_the_frame_in_flight() {
     let (queue, mut peer) = pair(LIMIT);
     let pushed = fill(&queue);
     assert_eq!(queue.push(&bytes("dropped")), Push::Accepted);
-    queue.close(bytes("bye"), Backlog::Drop);
-    let reader = thread::spawn(move || read(&mut peer, pushed + 3));
+    assert_eq!(queue.push(&bytes(&"x".repeat(LIMIT))), Push::Rejected);
+    queue.close(bytes("bye"));
+    let reader = thread::spawn(move || read(&mut peer, pushed + 4));
     drain(&queue);
-    assert_eq!(reader.join().unwrap()[pushed..], *b"bye");
+    assert_eq!(reader.join().unwrap()[pushed..], *b"slow");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::budget::{QueueBudget, Waiting};
-use super::outcome::{Backlog, Push, QueueState};
+use super::outcome::{Push, QueueState};
 use crate::net::socket::Socket;
 use crate::net::sync::{
     AtomicU64, Mutex, MutexGuard, Ordering, Receiver, Sender, fence, unbounded,
@@ -42,6 +42,8 @@ pub struct Shared {
     limit: u64,
     /// The budget of all queues; this one counts towards it until it overflows.
     budget: QueueBudget,
+    /// The last frame of a queue that has overflowed.
+    too_slow: Bytes,
     waker: Waker,
     me: Weak<Shared>,
 }
@@ -54,7 +56,6 @@ pub struct Writer {
     /// The last frame, once closed; it goes out when nothing else waits.
     last: Option<Bytes>,
     has_last: bool,
-    drops_backlog: bool,
     /// Since when the socket takes nothing; pushes only queue until the owner resumes.
     stalled_since: Option<Instant>,
     /// Whether the budget lists the queue: from the first stall until nothing waits.
@@ -73,7 +74,12 @@ impl Shared {
     ///
     /// # Errors
     /// When descriptors have run out.
-    pub fn new(socket: Socket, limit: usize, budget: QueueBudget) -> io::Result<Arc<Shared>> {
+    pub fn new(
+        socket: Socket,
+        limit: usize,
+        budget: QueueBudget,
+        too_slow: Bytes,
+    ) -> io::Result<Arc<Shared>> {
         let (waiting, queue) = unbounded();
         let waker = Waker::new()?;
         Ok(Arc::new_cyclic(|me| Shared {
@@ -84,6 +90,7 @@ impl Shared {
             queue,
             limit: limit as u64,
             budget,
+            too_slow,
             waker,
             me: me.clone(),
         }))
@@ -114,13 +121,12 @@ impl Shared {
     }
 
     /// See [`super::SendQueue::close`].
-    pub fn close(&self, last: Bytes, backlog: Backlog) {
+    pub fn close(&self, last: Bytes) {
         let load = &self.load;
         self.with_writer(|writer| {
             if load.fetch_or(CLOSED, Ordering::SeqCst) & BROKEN == 0 && !writer.has_last {
                 writer.last = Some(last);
                 writer.has_last = true;
-                writer.drops_backlog = backlog == Backlog::Drop;
             }
         });
         self.drain();
@@ -296,8 +302,7 @@ impl Shared {
     /// The next bytes to write: some frames, or the last one when no other can follow.
     fn next_batch(&self, writer: &mut Writer) -> Option<Bytes> {
         while let Ok(frame) = self.queue.try_recv() {
-            let is_dropped = writer.drops_backlog || self.state() == QueueState::Overflowed;
-            if !is_dropped {
+            if self.state() == QueueState::Open {
                 return Some(self.join_waiting(frame));
             }
             self.release(frame.len());
@@ -306,7 +311,11 @@ impl Shared {
         if self.load.load(Ordering::SeqCst) & BYTES != 0 {
             return None;
         }
-        let last = writer.last.take()?;
+        // Nothing can be dropped from here on, so this is the moment to know whether something was.
+        let last = match (writer.last.take()?, self.state()) {
+            (_, QueueState::Overflowed) => self.too_slow.clone(),
+            (last, _) => last,
+        };
         self.reserve(last.len());
         Some(last)
     }
@@ -339,7 +348,6 @@ impl Shared {
         self.load.fetch_or(CLOSED | BROKEN, Ordering::SeqCst);
         self.release(writer.in_flight.len());
         *writer = Writer {
-            drops_backlog: true,
             is_listed: writer.is_listed,
             ..Writer::default()
         };

@@ -121,7 +121,8 @@ impl OneSubscriber {
         let (peer, ours) = UnixStream::pair().expect("descriptors for two sockets");
         peer.set_nonblocking(true).expect("a socket of ours");
         let socket = Socket::new(OwnedFd::from(ours).into());
-        let queue = SendQueue::new(socket, usize::MAX, QueueBudget::new(usize::MAX))
+        let budget = QueueBudget::new(usize::MAX);
+        let queue = SendQueue::new(socket, usize::MAX, budget, frame::TOO_SLOW)
             .expect("a descriptor for a waker");
         let hub = Hub::default();
         let mut subscriptions = hub.connect(queue, frame::append_message);
