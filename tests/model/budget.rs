@@ -7,14 +7,16 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
+use bifrost_model::hub::queue::{FRAME_COST, Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Peer, connect};
 
 /// Larger than all that a scenario sends.
-const WIDE: usize = 1_000;
+const WIDE: usize = 100_000;
 /// Bytes in the baseline queue.
 const BASELINE: u64 = 9;
 
+/// A queue whose socket has room for so many bytes, and in which so many wait; each frame that waits
+/// behind another one costs [`FRAME_COST`] besides.
 fn pair(budget: &QueueBudget, room: usize, limit: usize) -> (SendQueue, Peer) {
     let (socket, peer) = connect(room);
     let queue = SendQueue::new(socket.clone(), limit, budget.clone(), Bytes::new()).unwrap();
@@ -67,7 +69,7 @@ fn bytes_of_two_concurrent_pushes_are_counted_exactly() {
 fn overflowed_queue_is_not_counted() {
     explore(Preemptions::UpTo(4), || {
         let (budget, _baseline) = budget_with_baseline();
-        let (queue, peer) = pair(&budget, 2, 4);
+        let (queue, peer) = pair(&budget, 2, FRAME_COST + 4);
         assert_eq!(push(&queue, b"a1"), Push::Accepted); // fills the socket
         assert_eq!(push(&queue, b"a2"), Push::Accepted); // is queued
         let other = pusher(&queue, b"b1");
@@ -119,6 +121,8 @@ mod many {
     use super::*;
     use bifrost_model::explore::explore_many;
 
+    const COST: u64 = FRAME_COST as u64;
+
     /// The bytes in the queues that are open; the owners of all others must have been woken.
     fn counted(all: &[(&SendQueue, u64)]) -> u64 {
         let open = all.iter().filter(|(queue, _)| {
@@ -146,7 +150,7 @@ mod many {
     #[test]
     fn subscriber_that_leaves_during_its_eviction_is_subtracted_once() {
         explore_many(10_000, || {
-            let budget = QueueBudget::new(14);
+            let budget = QueueBudget::new(FRAME_COST + 14);
             let (alice, _a) = pair(&budget, 0, WIDE);
             assert_eq!(push(&alice, b"aa"), Push::Accepted);
             let (large, _l) = pair(&budget, 0, WIDE);
@@ -154,7 +158,7 @@ mod many {
             let leaving = thread::spawn(move || drop(large));
             assert_eq!(push(&alice, b"aaa"), Push::Accepted); // together over the budget
             leaving.join().unwrap();
-            assert_eq!(budget.bytes(), counted(&[(&alice, 5)]));
+            assert_eq!(budget.bytes(), counted(&[(&alice, COST + 5)]));
         });
     }
 
@@ -177,7 +181,7 @@ mod many {
     #[test]
     fn pushes_to_three_queues_end_within_the_budget() {
         explore_many(5_000, || {
-            let budget = QueueBudget::new(7);
+            let budget = QueueBudget::new(FRAME_COST + 7);
             let pairs = [0, 1, 2].map(|_| pair(&budget, 0, WIDE));
             let pushers = [0, 1, 2].map(|i| {
                 let queue = pairs[i].0.clone();
@@ -190,8 +194,8 @@ mod many {
             for pusher in pushers {
                 pusher.join().unwrap();
             }
-            let bytes = counted(&[0, 1, 2].map(|i| (&pairs[i].0, 4)));
-            assert!(bytes <= 7, "over the budget");
+            let bytes = counted(&[0, 1, 2].map(|i| (&pairs[i].0, COST + 4)));
+            assert!(bytes <= COST + 7, "over the budget");
             assert_eq!(budget.bytes(), bytes);
         });
     }

@@ -14,7 +14,7 @@ fn plain(message: &Message, into: &mut BytesMut) {
 }
 
 /// Larger than all that a scenario sends.
-const WIDE: usize = 1_000;
+const WIDE: usize = 100_000;
 
 fn connect_subscriber(hub: &Hub) -> (Subscriptions, Peer) {
     let (socket, peer) = connect(WIDE);

@@ -13,7 +13,7 @@ use bifrost_model::net::socket::{Peer, Socket, connect};
 use bifrost_model::session::iterate;
 
 /// Larger than all that a scenario sends.
-const WIDE: usize = 1_000;
+const WIDE: usize = 100_000;
 /// Room for one and a half frames.
 const NARROW: usize = 3;
 

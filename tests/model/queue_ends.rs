@@ -6,11 +6,11 @@
 use bytes::Bytes;
 
 use bifrost_model::explore::{Preemptions, explore, thread};
-use bifrost_model::hub::queue::{Push, QueueBudget, QueueState, SendQueue};
+use bifrost_model::hub::queue::{FRAME_COST, Push, QueueBudget, QueueState, SendQueue};
 use bifrost_model::net::socket::{Interest, Peer, Socket, connect, sleep};
 
 /// Larger than all that a scenario sends.
-const WIDE: usize = 1_000;
+const WIDE: usize = 100_000;
 /// The last frame, as a close frame would be.
 const LAST: &[u8] = b"ZZ";
 /// The last frame of a queue that has overflowed.
@@ -96,7 +96,7 @@ fn kept_backlog_is_written_after_the_partial_frame() {
 #[test]
 fn last_frame_says_whether_the_backlog_was_dropped() {
     explore(Preemptions::Any, || {
-        let (queue, socket, peer) = pair(3, 3);
+        let (queue, socket, peer) = pair(3, FRAME_COST + 3);
         for frame in [b"a1", b"a2", b"a3"] {
             assert_eq!(push(&queue, frame), Push::Accepted);
         }
@@ -154,13 +154,13 @@ fn overflow_wakes_the_owner() {
 
 #[test]
 fn overflow_drops_what_another_push_had_queued() {
-    explore(Preemptions::Any, || overflow(4, 1));
+    explore(Preemptions::Any, || overflow(FRAME_COST + 4, 1));
 }
 
 #[test]
 fn overflow_drops_the_backlog_before_the_owner_closes() {
     explore(Preemptions::UpTo(4), || {
-        let (queue, _socket, peer) = pair(2, 4);
+        let (queue, _socket, peer) = pair(2, FRAME_COST + 4);
         for frame in [b"a1", b"a2", b"a3"] {
             assert_eq!(push(&queue, frame), Push::Accepted);
         }
@@ -177,7 +177,7 @@ fn overflow_drops_the_backlog_before_the_owner_closes() {
 #[test]
 fn overflow_during_a_resume_leaves_no_byte_counted() {
     explore(Preemptions::UpTo(4), || {
-        let (queue, socket, peer) = pair(2, 4);
+        let (queue, socket, peer) = pair(2, FRAME_COST + 4);
         assert_eq!(push(&queue, b"a1"), Push::Accepted);
         assert_eq!(push(&queue, b"a2"), Push::Accepted);
         queue.clear_waker();
@@ -309,12 +309,12 @@ mod many {
     #[test]
     fn slow_peer_receives_the_last_frame_and_no_torn_one() {
         explore_many(10_000, || {
-            let (queue, socket, peer) = pair(3, 4);
+            let (queue, socket, peer) = pair(3, FRAME_COST + 4);
             let pushers = [
                 pusher(&queue, &[b"a1", b"a2", b"a3"]),
                 pusher(&queue, &[b"b1", b"b2", b"b3"]),
             ];
-            session(&queue, &socket, &peer); // 12 bytes exceed the socket's 3 and the limit of 4
+            session(&queue, &socket, &peer); // 12 bytes exceed the socket's 3 and the limit of one frame
             let accepted = pushers.map(|pusher| pusher.join().unwrap());
             assert!(queue.is_empty());
             assert_eq!(queue.state(), QueueState::Overflowed);

@@ -1,4 +1,5 @@
-//! The budget of all send queues together: the bytes that may wait in them.
+//! The budget of all send queues together: the bytes that may wait in them, with what each waiting
+//! frame costs besides.
 //!
 //! Only queues whose socket is full are listed, so a server whose subscribers keep up pays nothing.
 //! Bytes count once for each queue that they wait in; a frame that waits in many is in memory once,
@@ -111,6 +112,7 @@ fn signed(bytes: usize) -> i64 {
 mod tests {
     use super::super::outcome::{Push, QueueState};
     use super::super::tests::{bytes, drain, fill, pair_in, read, until_broken};
+    use super::super::writer::FRAME_COST;
     use super::*;
 
     const AMPLE: usize = 1 << 30;
@@ -123,7 +125,7 @@ mod tests {
         let waiting = budget.bytes();
         assert!(waiting > 0);
         assert_eq!(queue.push(&bytes("more")), Push::Accepted);
-        assert_eq!(budget.bytes(), waiting + 4);
+        assert_eq!(budget.bytes(), waiting + 4 + FRAME_COST as u64);
         let reader = std::thread::spawn(move || read(&mut peer, pushed + 4));
         drain(&queue);
         reader.join().unwrap();

@@ -23,6 +23,7 @@ use bytes::Bytes;
 
 pub use budget::QueueBudget;
 pub use outcome::{Push, QueueState};
+pub use writer::FRAME_COST;
 
 use crate::net::socket::Socket;
 use crate::net::sync::MutexGuard;

@@ -1,5 +1,6 @@
 //! Writing at once, waiting, closing and breaking of a send queue.
 
+use super::writer::FRAME_COST;
 use super::*;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -93,6 +94,18 @@ fn more_than_the_limit_overflows_for_good() {
     assert_eq!(queue.push(&Bytes::from(vec![0; LIMIT])), Push::Rejected);
     assert_eq!(queue.state(), QueueState::Overflowed);
     assert_eq!(queue.push(&bytes("small")), Push::Rejected);
+}
+
+#[test]
+fn waiting_frames_count_what_they_cost_besides_their_bytes() {
+    let (queue, _peer) = pair(LIMIT);
+    fill(&queue);
+    let tiny = bytes("x");
+    let mut accepted = 0;
+    while queue.push(&tiny) == Push::Accepted {
+        accepted += 1;
+    }
+    assert!(accepted > 0 && accepted * FRAME_COST <= LIMIT, "{accepted}");
 }
 
 #[test]

@@ -21,6 +21,10 @@ use crate::net::waker::Waker;
 /// Waiting frames are joined up to this many bytes, to go out in one write.
 const BATCH: usize = 16 * 1024;
 
+/// What a frame costs while it waits, besides its bytes: its slot in the channel (40 bytes), and the
+/// allocations of its bytes and of the handle on them (32 bytes each, at least), rounded up.
+pub const FRAME_COST: usize = 128;
+
 /// Flags in the top bits of `Shared::load`; the bits below count bytes.
 const CLOSED: u64 = 1 << 63;
 const OVERFLOWED: u64 = 1 << 62;
@@ -32,8 +36,9 @@ const BYTES: u64 = BROKEN - 1;
 pub struct Shared {
     /// Guards the writing side of the socket. Nothing under it waits.
     writer: Mutex<Writer>,
-    /// The bytes that wait, reserved before they are queued, and the flags above. One word, so
-    /// that a frame is either rejected, or sure to go out before the last one.
+    /// The bytes that wait, with [`FRAME_COST`] for each queued frame, reserved before they are
+    /// queued, and the flags above. One word, so that a frame is either rejected, or sure to go out
+    /// before the last one.
     load: AtomicU64,
     socket: Socket,
     waiting: Sender<Bytes>,
@@ -53,6 +58,8 @@ pub struct Shared {
 pub struct Writer {
     /// The rest of what the socket took in part; it goes out before all else.
     in_flight: Bytes,
+    /// The size of the allocation that `in_flight` is a part of, in bytes.
+    in_flight_size: usize,
     /// The last frame, once closed; it goes out when nothing else waits.
     last: Option<Bytes>,
     has_last: bool,
@@ -60,6 +67,18 @@ pub struct Writer {
     stalled_since: Option<Instant>,
     /// Whether the budget lists the queue: from the first stall until nothing waits.
     is_listed: bool,
+}
+
+impl Writer {
+    /// Copies a short rest, so that it does not keep the whole of what it is a part of. A long one
+    /// is left: the whole is shared with other queues, most often, and the copies would not be.
+    fn free_what_was_sent(&mut self) {
+        let rest = self.in_flight.len();
+        if rest <= BATCH.min(self.in_flight_size / 2) {
+            self.in_flight = Bytes::copy_from_slice(&self.in_flight);
+            self.in_flight_size = rest;
+        }
+    }
 }
 
 /// Whether writing got to the end of the queue.
@@ -170,6 +189,7 @@ impl Shared {
             }
         };
         writer.in_flight = frame.slice(sent..);
+        writer.in_flight_size = frame.len();
         self.reserve(writer.in_flight.len());
         self.stall(writer);
         Push::Accepted
@@ -177,11 +197,12 @@ impl Shared {
 
     /// Lets a frame wait, unless more would wait than the limit: then the subscriber is too slow.
     fn enqueue(&self, frame: &Bytes) -> Push {
-        let before = self.reserve(frame.len());
+        let cost = frame.len() + FRAME_COST;
+        let before = self.reserve(cost);
         let waits = before & BYTES;
-        let is_over = waits > 0 && waits + frame.len() as u64 > self.limit;
+        let is_over = waits > 0 && waits + cost as u64 > self.limit;
         if before & CLOSED != 0 || is_over {
-            self.release(frame.len());
+            self.release(cost);
             if before & CLOSED == 0 {
                 self.overflow();
             }
@@ -272,7 +293,10 @@ impl Shared {
         loop {
             if writer.in_flight.is_empty() {
                 match self.next_batch(writer) {
-                    Some(batch) => writer.in_flight = batch,
+                    Some(batch) => {
+                        writer.in_flight_size = batch.len();
+                        writer.in_flight = batch;
+                    }
                     None => break,
                 }
             }
@@ -305,7 +329,7 @@ impl Shared {
             if self.state() == QueueState::Open {
                 return Some(self.join_waiting(frame));
             }
-            self.release(frame.len());
+            self.release(frame.len() + FRAME_COST);
         }
         // A push that has reserved and not queued yet drains by itself, and gets here then.
         if self.load.load(Ordering::SeqCst) & BYTES != 0 {
@@ -320,22 +344,27 @@ impl Shared {
         Some(last)
     }
 
-    /// Joins a frame with others that wait, if they are small.
+    /// Joins a frame with others that wait, if they are small. From then on, only its bytes count.
     fn join_waiting(&self, first: Bytes) -> Bytes {
-        if first.len() >= BATCH || self.queue.is_empty() {
-            return first;
+        let mut cost = FRAME_COST;
+        let mut batch = first;
+        if batch.len() < BATCH && !self.queue.is_empty() {
+            let mut joined = BytesMut::from(batch);
+            while joined.len() < BATCH {
+                let Ok(frame) = self.queue.try_recv() else {
+                    break;
+                };
+                joined.extend_from_slice(&frame);
+                cost += FRAME_COST;
+            }
+            batch = joined.freeze();
         }
-        let mut batch = BytesMut::from(first);
-        while batch.len() < BATCH {
-            let Ok(frame) = self.queue.try_recv() else {
-                break;
-            };
-            batch.extend_from_slice(&frame);
-        }
-        batch.freeze()
+        self.release(cost);
+        batch
     }
 
     fn stall(&self, writer: &mut Writer) {
+        writer.free_what_was_sent();
         writer.stalled_since.get_or_insert_with(Instant::now);
         if !std::mem::replace(&mut writer.is_listed, true) {
             self.budget.list(self.key(), self.me.clone());
@@ -380,6 +409,26 @@ impl Drop for Shared {
         self.overflow();
         if self.writer.get_mut().is_listed {
             self.budget.unlist(self.key());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_rest_does_not_keep_what_it_was_a_part_of() {
+        for (size, rest, is_kept) in [(64 * 1024, BATCH, false), (64 * 1024, BATCH + 1, true)] {
+            let whole = Bytes::from(vec![b'x'; size]);
+            let mut writer = Writer {
+                in_flight: whole.slice(size - rest..),
+                in_flight_size: size,
+                ..Writer::default()
+            };
+            writer.free_what_was_sent();
+            assert_eq!(writer.in_flight, whole[size - rest..]);
+            assert_eq!(whole.is_unique(), !is_kept, "{rest} of {size}");
         }
     }
 }
