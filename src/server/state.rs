@@ -61,13 +61,11 @@ impl State {
 
     /// Puts other settings into force, for everything that begins from now on. No connection ends.
     /// Settings that need a restart are ignored.
-    ///
-    /// # Errors
-    /// When the thread of a new heartbeat can't be started; then nothing has changed.
-    pub fn apply_config(&self, config: &Config) -> io::Result<()> {
+    pub fn apply_config(&self, config: &Config) {
         let services = &self.services;
         let old = services.config.load();
-        let heartbeat = self.heartbeat(config, &old.subscriber.heartbeat)?;
+        let interval = config.timeouts.ping_interval;
+        let heartbeat = old.subscriber.heartbeat.with_interval(interval);
         let root_page = old.root_page.with_secret(&config.secret, config.algorithm);
         let (limit, proxies) = (config.max_connections_per_ip, &config.trusted_proxies);
         let per_ip = old.per_ip.with_rules(limit, proxies.clone());
@@ -79,22 +77,6 @@ impl State {
         services.shutdown.set_limit(config.timeouts.drain);
         let new = runtime_config(config, root_page, heartbeat, per_ip);
         services.config.store(new);
-        Ok(())
-    }
-
-    /// The heartbeat for the configured interval. For another interval a second one is started, and
-    /// the old one ends with its connections, which keep their interval.
-    fn heartbeat(&self, config: &Config, old: &Heartbeat) -> io::Result<Heartbeat> {
-        let interval = config.timeouts.ping_interval;
-        if old.interval() == interval {
-            return Ok(old.clone());
-        }
-        let services = &self.services;
-        Heartbeat::start(
-            interval,
-            services.connections.clone(),
-            services.shutdown.clone(),
-        )
     }
 }
 

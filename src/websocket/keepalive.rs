@@ -1,130 +1,168 @@
 //! Pings every upgraded connection in its turn (RFC 6455 §5.5.2).
 //!
 //! One thread pings all of them: waking each connection's own thread for its ping would cost more
-//! than the write. All have the same interval, so a pinged connection goes to the back of one
-//! queue, and only the front has to be looked at. The connection's own thread notices that the
-//! peer is silent.
+//! than the write. A connection keeps the interval with which it was added, so a reload that
+//! changes the interval needs no other thread. The connection's own thread notices that the peer is
+//! silent; how many were is logged here, in one line.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::warn;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::net::connections::Connections;
 use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
+use crate::net::waker::Waker;
+use crate::telemetry::counters;
 
 /// A ping may be late by this time, so that it goes out with others: waking the thread costs as
 /// much as some pings.
 const MAX_DELAY: Duration = Duration::from_millis(50);
 /// For short intervals, a ping may be late by this part of one.
 const MAX_DELAY_PART: u32 = 10;
-/// How often a heartbeat that was replaced looks whether it has no connection left.
-const UNUSED_CHECK: Duration = Duration::from_secs(30);
+/// How often subscribers that were cut for silence are logged, if there are any.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A handle on the queue of pings; clones share it.
+/// A handle on the pings to come, for connections with one interval; clones share it.
 #[derive(Debug, Clone)]
-pub struct Heartbeat(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    /// Guards the pings to come, the next one at the front. Nothing under it waits.
-    pings: Mutex<VecDeque<NextPing>>,
-    /// The connections that are still open.
-    connections: Connections,
+pub struct Heartbeat {
+    shared: Arc<Shared>,
     interval: Duration,
 }
 
+#[derive(Debug)]
+struct Shared {
+    /// Guards the pings to come, the next one on top. Nothing under it waits.
+    pings: Mutex<BinaryHeap<Reverse<NextPing>>>,
+    /// Wakes the thread for a ping that is due before all others.
+    waker: Waker,
+    /// The connections that are still open.
+    connections: Connections,
+}
+
 /// The next ping of one connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct NextPing {
     due: Instant,
     /// The number of the connection. No handle: an ended connection keeps nothing until its turn.
     id: u64,
+    interval: Duration,
 }
 
 impl Heartbeat {
-    /// Starts the thread that pings. It ends at the shutdown, or when no handle is left and all its
-    /// connections have ended.
+    /// Starts the thread that pings, until the shutdown.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When no thread can be started, or descriptors have run out.
     pub fn start(
         interval: Duration,
         connections: Connections,
         shutdown: Shutdown,
     ) -> io::Result<Heartbeat> {
-        let heartbeat = Heartbeat(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             pings: Mutex::default(),
+            waker: Waker::new()?,
             connections,
-            interval,
-        }));
-        let handle = heartbeat.clone();
+        });
+        let running = shared.clone();
         thread::Builder::new()
             .name("heartbeat".into())
-            .spawn(move || handle.run(&shutdown))?;
-        Ok(heartbeat)
+            .spawn(move || running.run(&shutdown))?;
+        Ok(Heartbeat { shared, interval })
     }
 
-    /// How often each connection is pinged.
-    pub fn interval(&self) -> Duration {
-        self.0.interval
+    /// The same heartbeat for connections with another interval.
+    #[must_use]
+    pub fn with_interval(&self, interval: Duration) -> Heartbeat {
+        Heartbeat {
+            shared: self.shared.clone(),
+            interval,
+        }
     }
 
     /// Pings a connection from now on, for the first time after one interval.
     pub fn add(&self, id: u64) {
-        self.queue(Instant::now() + self.0.interval, id);
+        let next = NextPing {
+            due: Instant::now() + self.interval,
+            id,
+            interval: self.interval,
+        };
+        if self.shared.push(next) {
+            self.shared.waker.wake();
+        }
     }
+}
 
-    fn queue(&self, due: Instant, id: u64) {
-        self.0.pings.lock().push_back(NextPing { due, id });
+impl Shared {
+    /// Adds a ping; returns whether it is due before all others.
+    fn push(&self, next: NextPing) -> bool {
+        let mut pings = self.pings.lock();
+        pings.push(Reverse(next));
+        pings.peek() == Some(&Reverse(next))
     }
 
     fn run(&self, shutdown: &Shutdown) {
-        let mut next = Instant::now() + self.0.interval;
-        loop {
-            let mut fds = [PollFd::new(shutdown, PollFlags::IN)];
+        let mut log_at = Instant::now() + LOG_INTERVAL;
+        let mut logged = counters::SILENT_SUBSCRIBERS_CUT.total();
+        while !shutdown.is_triggered() {
+            let next = self.ping_due();
+            let mut fds = [
+                PollFd::new(shutdown, PollFlags::IN),
+                PollFd::new(&self.waker, PollFlags::IN),
+            ];
             // The wait can only fail for want of memory; going on is no worse then.
-            let _ = wait(&mut fds, Some(next.min(Instant::now() + UNUSED_CHECK)));
-            if shutdown.is_triggered() || self.is_unused() {
-                return;
-            }
-            if next <= Instant::now() {
-                next = self.ping_due();
+            let _ = wait(&mut fds, Some(next.map_or(log_at, |next| next.min(log_at))));
+            self.waker.clear();
+            if log_at <= Instant::now() {
+                log_at = Instant::now() + LOG_INTERVAL;
+                log_silent(&mut logged);
             }
         }
     }
 
-    /// Whether there is no connection to ping, and no handle left to add one but the thread's own.
-    fn is_unused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.0.pings.lock().is_empty()
-    }
-
-    /// Pings every connection whose ping is due; returns when to look again.
-    fn ping_due(&self) -> Instant {
-        let interval = self.0.interval;
+    /// Pings every connection whose ping is due; returns when to look again, if any is left.
+    fn ping_due(&self) -> Option<Instant> {
         let now = Instant::now();
         // The lock is released before each write, so that new connections need not wait for it.
         while let Some(ping) = self.take_due(now) {
-            let entry = self.0.connections.find(ping.id);
+            let entry = self.connections.find(ping.id);
             if let Some(push) = entry.as_ref().and_then(|entry| entry.push()) {
                 push.ping();
-                self.queue((ping.due + interval).max(now), ping.id);
+                let regular = ping.due + ping.interval;
+                let late = now + ping.interval;
+                let due = if regular > now { regular } else { late };
+                self.push(NextPing { due, ..ping });
             }
         }
-        // A connection that is added to an empty queue is not due before one interval.
-        let due = self.0.pings.lock().front().map(|ping| ping.due);
-        due.unwrap_or(now + interval) + MAX_DELAY.min(interval / MAX_DELAY_PART)
+        let pings = self.pings.lock();
+        let Reverse(next) = pings.peek()?;
+        Some(next.due + MAX_DELAY.min(next.interval / MAX_DELAY_PART))
     }
 
     fn take_due(&self, now: Instant) -> Option<NextPing> {
-        let mut pings = self.0.pings.lock();
-        pings.front().filter(|ping| ping.due <= now)?;
-        pings.pop_front()
+        let mut pings = self.pings.lock();
+        pings.peek().filter(|Reverse(ping)| ping.due <= now)?;
+        let ping = pings.pop().map(|Reverse(ping)| ping);
+        if pings.is_empty() {
+            *pings = BinaryHeap::new(); // gives its buffer back
+        }
+        ping
+    }
+}
+
+/// Logs how many subscribers were cut for silence since the last time.
+fn log_silent(logged: &mut u64) {
+    let total = counters::SILENT_SUBSCRIBERS_CUT.total();
+    let count = total - std::mem::replace(logged, total);
+    if count > 0 {
+        warn!("silent subscribers cut count={count}");
     }
 }
 
@@ -182,21 +220,23 @@ mod tests {
             expect_pings(peer);
         }
         drop(all);
-        wait_until(|| heartbeat.0.pings.lock().is_empty());
+        wait_until(|| heartbeat.shared.pings.lock().is_empty());
         shutdown.trigger();
     }
 
     #[test]
-    fn a_replaced_heartbeat_goes_on_and_ends_with_its_connections() {
+    fn one_thread_pings_connections_with_different_intervals() {
         let (shutdown, connections) = (Shutdown::new().unwrap(), Connections::new(9));
-        let heartbeat = Heartbeat::start(INTERVAL, connections.clone(), shutdown).unwrap();
+        let hour = Duration::from_secs(3600);
+        let slow = Heartbeat::start(hour, connections.clone(), shutdown.clone()).unwrap();
+        let (silent, _peer) = upgraded(&connections);
+        slow.add(silent.id());
         let (permit, mut peer) = upgraded(&connections);
-        heartbeat.add(permit.id());
-        let shared = Arc::downgrade(&heartbeat.0);
-        drop(heartbeat);
+        slow.with_interval(INTERVAL).add(permit.id()); // due first: the thread is woken
         expect_pings(&mut peer);
-        assert!(shared.strong_count() > 0);
+        assert_eq!(slow.shared.pings.lock().len(), 2);
         drop(permit);
-        wait_until(|| shared.strong_count() == 0);
+        wait_until(|| slow.shared.pings.lock().len() == 1);
+        shutdown.trigger();
     }
 }
