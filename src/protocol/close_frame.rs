@@ -23,6 +23,8 @@ pub enum CloseFrame {
     LongChannelName,
     /// The client sent a message that is too long.
     LongMessage,
+    /// The client sent messages at too high a rate.
+    TooManyMessages,
     /// The server is shutting down.
     ServiceRestart,
     /// More waited for the client than may.
@@ -37,7 +39,7 @@ pub enum CloseFrame {
 
 impl CloseFrame {
     /// Every close frame that there is.
-    pub const ALL: [CloseFrame; 12] = [
+    pub const ALL: [CloseFrame; 13] = [
         CloseFrame::ProtocolError,
         CloseFrame::BinaryMessage,
         CloseFrame::InvalidUtf8,
@@ -45,6 +47,7 @@ impl CloseFrame {
         CloseFrame::EmptyChannelName,
         CloseFrame::LongChannelName,
         CloseFrame::LongMessage,
+        CloseFrame::TooManyMessages,
         CloseFrame::ServiceRestart,
         CloseFrame::TooSlow,
         CloseFrame::ServerFull,
@@ -60,7 +63,8 @@ impl CloseFrame {
             CloseFrame::InvalidUtf8 => 1007,
             CloseFrame::TooManyChannels
             | CloseFrame::EmptyChannelName
-            | CloseFrame::LongChannelName => 1008,
+            | CloseFrame::LongChannelName
+            | CloseFrame::TooManyMessages => 1008,
             CloseFrame::LongMessage => 1009,
             CloseFrame::ServiceRestart => 1012,
             CloseFrame::TooSlow | CloseFrame::ServerFull => 1013,
@@ -81,6 +85,7 @@ impl CloseFrame {
                 format!("Channel name is over {MAX_CHANNEL_NAME} bytes")
             }
             CloseFrame::LongMessage => format!("Message is over {MAX_CLIENT_MESSAGE} bytes"),
+            CloseFrame::TooManyMessages => "Too many messages".into(),
             CloseFrame::ServiceRestart => "Service restart".into(),
             CloseFrame::TooSlow => "Too slow".into(),
             CloseFrame::ServerFull => "Server is full".into(),

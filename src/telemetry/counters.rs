@@ -14,6 +14,8 @@ pub static AUTH_FAILURES: CounterVec<AuthFailure, { AuthFailure::NAMES.len() }> 
 pub static SLOW_SUBSCRIBERS_CUT: Counter = Counter::new();
 /// Subscribers that were cut because nothing had been received for two ping intervals.
 pub static SILENT_SUBSCRIBERS_CUT: Counter = Counter::new();
+/// WebSocket clients that were cut because they sent too many messages.
+pub static FLOODING_CLIENTS_CUT: Counter = Counter::new();
 /// Panics, each of which has cost one connection.
 pub static PANICS: Counter = Counter::new();
 /// Connections that could not be accepted for want of descriptors, threads or memory.

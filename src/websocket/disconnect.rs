@@ -16,6 +16,8 @@ pub enum Disconnect {
     Stalled,
     /// More waited for the client than may.
     TooSlow,
+    /// The client sent more messages than it may.
+    TooManyMessages,
     /// No valid token was shown in time.
     AuthTimedOut,
     /// An invalid token was shown. The reason is for the log alone.
@@ -37,6 +39,7 @@ impl Disconnect {
             Disconnect::Silent => "silent",
             Disconnect::Stalled => "stalled",
             Disconnect::TooSlow => "too_slow",
+            Disconnect::TooManyMessages => "too_many_messages",
             Disconnect::AuthTimedOut => "auth_timed_out",
             Disconnect::Stopping => "stopping",
             Disconnect::Broken(_) => "broken",
@@ -52,6 +55,7 @@ impl Disconnect {
             | Disconnect::Silent
             | Disconnect::Stalled => None,
             Disconnect::TooSlow => Some(CloseFrame::TooSlow),
+            Disconnect::TooManyMessages => Some(CloseFrame::TooManyMessages),
             Disconnect::AuthTimedOut => Some(CloseFrame::AuthTimedOut),
             Disconnect::NotAuthorized(_) => Some(CloseFrame::NotAuthorized),
             Disconnect::Stopping => Some(CloseFrame::ServiceRestart),

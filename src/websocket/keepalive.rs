@@ -234,7 +234,7 @@ mod tests {
         let (permit, mut peer) = upgraded(&connections);
         slow.with_interval(INTERVAL).add(permit.id()); // due first: the thread is woken
         expect_pings(&mut peer);
-        assert_eq!(slow.shared.pings.lock().len(), 2);
+        wait_until(|| slow.shared.pings.lock().len() == 2);
         drop(permit);
         wait_until(|| slow.shared.pings.lock().len() == 1);
         shutdown.trigger();

@@ -4,16 +4,20 @@
 //! one `poll` over the socket and the queue's waker, and otherwise wakes for its own deadlines
 //! only; a shutdown wakes it through the waker.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
+use tungstenite::{Error, Message, Utf8Bytes, error::ProtocolError};
 
 use super::disconnect::Disconnect;
 use super::frame;
-use crate::hub::queue::{QueueState, SendQueue};
+use super::frame_meter::FrameMeter;
+use super::push::WebSocketPush;
+use super::rate_limit::{AUTHENTICATED, FrameRate, STRANGER};
+use super::wire::{Receiving, Wire};
+use crate::hub::queue::QueueState;
 use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket::Socket;
@@ -24,6 +28,11 @@ use crate::protocol::limits::MAX_CLIENT_MESSAGE;
 const READ_BUFFER: usize = 512;
 /// A peer that is silent for so many ping intervals is dead.
 const SILENT_INTERVALS: u32 = 2;
+/// A session that notices silence so late was not running: the process was stopped, or its machine
+/// paused. Its client may have been, too.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+/// Most answers that wait for a client. Until they have gone out, nothing more is read from it.
+const MAX_UNSENT_ANSWERS: u32 = 16;
 
 /// The time limits of a session.
 #[derive(Debug, Clone, Copy)]
@@ -37,74 +46,87 @@ pub struct TimeLimits {
 /// A WebSocket connection after its handshake.
 pub struct Session {
     socket: Socket,
-    queue: SendQueue,
+    push: WebSocketPush,
     websocket: WebSocketContext,
     shutdown: Shutdown,
     limits: TimeLimits,
-    reading: Reading,
-}
-
-/// The state of the receiving side.
-struct Reading {
-    last_received: Instant,
+    receiving: Receiving,
+    rate: FrameRate,
     /// The code of the client's close frame, once it has arrived.
     close_code: Option<u16>,
-    /// The last `recv` returned less than there was room for, so another would find nothing until
-    /// `poll` says so.
-    is_drained: bool,
+    /// Answers to the client since nothing waited for it.
+    unsent_answers: u32,
+    /// Whether the client, silent when the session had stood still, was pinged anew.
+    was_pinged_again: bool,
 }
 
 impl Session {
     /// The session of a connection; `early` are the bytes that arrived after the handshake.
     pub fn new(
         socket: Socket,
-        queue: SendQueue,
+        push: WebSocketPush,
         early: Vec<u8>,
         limits: TimeLimits,
         shutdown: Shutdown,
     ) -> Session {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0) // one write per frame: the queue needs whole frames
-            .max_message_size(Some(MAX_CLIENT_MESSAGE))
-            .max_frame_size(Some(MAX_CLIENT_MESSAGE));
+        let now = Instant::now();
+        let mut meter = FrameMeter::default();
+        meter.feed(&early);
         Session {
             socket,
-            queue,
-            websocket: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
+            push,
+            websocket: parser(early),
             shutdown,
             limits,
-            reading: Reading {
-                last_received: Instant::now(),
-                close_code: None,
+            receiving: Receiving {
+                last_received: now,
+                meter,
                 is_drained: false,
             },
+            rate: FrameRate::new(now),
+            close_code: None,
+            unsent_answers: 0,
+            was_pinged_again: false,
         }
     }
 
-    /// Waits for the next text message; after `deadline`, the client has not authenticated in time.
+    /// Waits for the next text message, whose answer has to be pushed before the next call. With a
+    /// `deadline`, the client has not authenticated yet, and has to before it.
     ///
     /// # Errors
     /// Why the connection ends; [`Session::finish`] has to follow.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Utf8Bytes, Disconnect> {
         loop {
-            // Before each message, so that a client that never pauses can't put it off.
+            // Before each read, so that a client that never pauses can't put it off.
             self.check_disconnect(deadline)?;
-            match self.read() {
-                Ok(Message::Text(text)) => return Ok(text),
+            if self.awaits_answers_sent() {
+                self.sleep(deadline, PollFlags::empty())?;
+                continue;
+            }
+            let message = self.read();
+            self.check_rate(deadline)?;
+            match message {
+                Ok(Message::Text(text)) => {
+                    self.unsent_answers += 1;
+                    return Ok(text);
+                }
                 Ok(Message::Binary(_)) => {
                     return Err(Disconnect::Rejected(CloseFrame::BinaryMessage));
                 }
                 Ok(Message::Close(frame)) => {
-                    self.reading.close_code = frame.map(|frame| frame.code.into());
+                    self.close_code = frame.map(|frame| frame.code.into());
                 }
-                // A ping or pong frame: tungstenite has answered it. The event `ping` is a text.
+                // tungstenite answers it. The event `ping` is a text.
+                Ok(Message::Ping(_)) => self.unsent_answers += 1,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    self.sleep(deadline)?;
+                    if self.receiving.is_drained {
+                        self.free_parser();
+                        self.sleep(deadline, PollFlags::IN)?;
+                    }
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                    return Err(Disconnect::ClientClosed(self.reading.close_code));
+                    return Err(Disconnect::ClientClosed(self.close_code));
                 }
                 Err(error) => return Err(disconnect(&error)),
             }
@@ -124,17 +146,49 @@ impl Session {
     }
 
     fn read(&mut self) -> Result<Message, Error> {
-        let mut wire = Wire {
-            socket: &self.socket,
-            queue: &self.queue,
-            reading: &mut self.reading,
-        };
+        let mut wire = Wire::new(&self.socket, &self.push, &mut self.receiving);
         self.websocket.read(&mut wire)
+    }
+
+    /// Whether so many answers wait that no more may: what is read would have to be answered.
+    fn awaits_answers_sent(&mut self) -> bool {
+        let queue = self.push.queue();
+        if self.unsent_answers > 0 && queue.is_empty() {
+            self.unsent_answers = 0;
+        }
+        if self.unsent_answers < MAX_UNSENT_ANSWERS {
+            return false;
+        }
+        queue.resume(); // after it, the socket is full, or nothing waits
+        queue.stalled_since().is_some()
+    }
+
+    /// Counts the frames that have arrived.
+    fn check_rate(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
+        let limit = match deadline {
+            Some(_) => STRANGER,
+            None => AUTHENTICATED,
+        };
+        let frames = self.receiving.meter.take_frames();
+        if self.rate.admit(frames, limit, Instant::now()) {
+            Ok(())
+        } else {
+            Err(Disconnect::TooManyMessages)
+        }
+    }
+
+    /// Gives back the buffer that a large frame has left. The parser keeps it for the next one, and
+    /// so would thousands of sleeping sessions.
+    fn free_parser(&mut self) {
+        let meter = &mut self.receiving.meter;
+        if meter.is_between_messages() && meter.take_largest() > READ_BUFFER as u64 {
+            self.websocket = parser(Vec::new());
+        }
     }
 
     /// Looks for a reason to end the connection.
     fn check_disconnect(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
-        match self.queue.state() {
+        match self.push.queue().state() {
             QueueState::Overflowed => return Err(Disconnect::TooSlow),
             QueueState::Broken => return Err(Disconnect::Gone),
             QueueState::Open => {}
@@ -146,41 +200,66 @@ impl Session {
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Disconnect::AuthTimedOut);
         }
-        if self.silence_limit() <= now {
+        self.check_silence(now)
+    }
+
+    /// What has arrived and was not read yet is no silence: the session may have been asleep for
+    /// longer than it meant to.
+    fn check_silence(&mut self, now: Instant) -> Result<(), Disconnect> {
+        let limit = self.silence_limit(now);
+        if now < limit {
+            return Ok(());
+        }
+        if self.socket.has_input() {
+            self.receiving.last_received = now;
+            self.push.note_received();
+            self.was_pinged_again = false;
+            return Ok(());
+        }
+        if now - limit < STOOD_STILL || self.was_pinged_again {
             return Err(Disconnect::Silent);
         }
+        self.was_pinged_again = true;
+        self.push.ping_again();
         Ok(())
     }
 
-    fn silence_limit(&self) -> Instant {
-        self.reading.last_received + SILENT_INTERVALS * self.limits.ping_interval
+    /// When the client has been silent for too long, as far as is known now: two intervals after
+    /// its last bytes, and one after a ping that it has not answered.
+    fn silence_limit(&self, now: Instant) -> Instant {
+        let interval = self.limits.ping_interval;
+        let silent = self.receiving.last_received + SILENT_INTERVALS * interval;
+        silent.max(self.push.pinged_at().unwrap_or(now) + interval)
     }
 
-    /// Sleeps until the socket can be read, a deadline passes or the thread is woken; writes a backlog.
-    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
+    /// Sleeps until the socket has input, if `interest` says so, a deadline passes or the thread is
+    /// woken; writes a backlog.
+    fn sleep(&mut self, deadline: Option<Instant>, interest: PollFlags) -> Result<(), Disconnect> {
         let stalled_until = self.stall_limit()?;
         let due = [deadline, stalled_until]
             .into_iter()
             .flatten()
-            .fold(self.silence_limit(), Instant::min);
+            .fold(self.silence_limit(Instant::now()), Instant::min);
         let interest = match stalled_until {
-            Some(_) => PollFlags::IN | PollFlags::OUT,
-            None => PollFlags::IN,
+            Some(_) => interest | PollFlags::OUT,
+            None => interest,
         };
         let mut fds = [
             PollFd::new(&self.socket, interest),
-            PollFd::new(self.queue.waker(), PollFlags::IN),
+            PollFd::new(self.push.queue().waker(), PollFlags::IN),
         ];
         wait(&mut fds, Some(due)).map_err(|_| Disconnect::Gone)?;
         let events = fds[0].revents();
         let can_write = events.contains(PollFlags::OUT);
         let is_woken = !fds[1].revents().is_empty();
-        self.reading.is_drained = (events - PollFlags::OUT).is_empty();
+        if interest.contains(PollFlags::IN) {
+            self.receiving.is_drained = (events - PollFlags::OUT).is_empty();
+        }
         if is_woken {
-            self.queue.clear_waker();
+            self.push.queue().clear_waker();
         }
         if can_write {
-            self.queue.resume();
+            self.push.queue().resume();
         }
         Ok(())
     }
@@ -188,14 +267,15 @@ impl Session {
     /// Until when the socket has to take something, if bytes wait.
     fn stall_limit(&self) -> Result<Option<Instant>, Disconnect> {
         let limit = || {
-            self.queue
+            self.push
+                .queue()
                 .stalled_since()
                 .map(|since| since + self.limits.write)
         };
         if limit().is_some_and(|limit| limit <= Instant::now()) {
             // `poll` reports a socket writable only when a third of its buffer is free. A slow
             // reader may have freed less, so one more write is tried before giving up.
-            self.queue.resume();
+            self.push.queue().resume();
         }
         match limit() {
             Some(limit) if limit <= Instant::now() => Err(Disconnect::Stalled),
@@ -207,17 +287,19 @@ impl Session {
         let Some(close) = reason.close_frame() else {
             return;
         };
-        let limit = match (reason, self.queue.state()) {
+        let limit = match (reason, self.push.queue().state()) {
             (Disconnect::Stopping, QueueState::Open) => self.shutdown.limit(),
             _ => self.limits.write,
         };
         let deadline = Instant::now() + limit;
-        self.queue.close(frame::close(close)); // an overflow replaces the frame
+        self.push.queue().close(frame::close(close)); // an overflow replaces the frame
         if !self.flush(deadline) {
             return;
         }
         match reason {
-            Disconnect::Broken(_) => self.socket.linger(self.limits.write),
+            Disconnect::Broken(_) | Disconnect::TooManyMessages => {
+                self.socket.linger(self.limits.write);
+            }
             // One limit for all of it: a client that takes the last byte at the last moment gets
             // no second one.
             Disconnect::TooSlow => self.await_close(deadline),
@@ -227,7 +309,7 @@ impl Session {
 
     /// Writes all that waits; false when the peer does not take it in time.
     fn flush(&self, deadline: Instant) -> bool {
-        while !self.queue.is_empty() {
+        while !self.push.queue().is_empty() {
             let Ok(stalled_until) = self.stall_limit() else {
                 return false;
             };
@@ -239,9 +321,9 @@ impl Session {
             if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
                 return false;
             }
-            self.queue.resume();
+            self.push.queue().resume();
         }
-        self.queue.state() != QueueState::Broken
+        self.push.queue().state() != QueueState::Broken
     }
 
     /// Reads and drops frames until the client's close frame (RFC 6455 §7.1.1).
@@ -254,12 +336,22 @@ impl Session {
                     if wait(&mut fds, Some(deadline)).is_err() {
                         return;
                     }
-                    self.reading.is_drained = false;
+                    self.receiving.is_drained = false;
                 }
                 Err(_) => return,
             }
         }
     }
+}
+
+/// A parser that has these bytes.
+fn parser(early: Vec<u8>) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0) // one write per frame: the queue needs whole frames
+        .max_message_size(Some(MAX_CLIENT_MESSAGE))
+        .max_frame_size(Some(MAX_CLIENT_MESSAGE));
+    WebSocketContext::from_partially_read(early, Role::Server, Some(config))
 }
 
 /// The reason for the end that an error of tungstenite means.
@@ -270,40 +362,5 @@ fn disconnect(error: &Error) -> Disconnect {
         Error::Utf8(_) => Disconnect::Broken(CloseFrame::InvalidUtf8),
         Error::Protocol(_) => Disconnect::Broken(CloseFrame::ProtocolError),
         _ => Disconnect::Gone,
-    }
-}
-
-/// The connection as tungstenite sees it: it reads the socket and writes the send queue.
-struct Wire<'a> {
-    socket: &'a Socket,
-    queue: &'a SendQueue,
-    reading: &'a mut Reading,
-}
-
-impl Read for Wire<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.reading.is_drained {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let received = self.socket.receive(buffer)?;
-        self.reading.last_received = Instant::now();
-        self.reading.is_drained = (1..buffer.len()).contains(&received);
-        Ok(received)
-    }
-}
-
-impl Write for Wire<'_> {
-    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
-        let bytes = Bytes::copy_from_slice(frame);
-        if frame::is_close(frame) {
-            self.queue.close(bytes);
-        } else {
-            let _ = self.queue.push(&bytes); // rejected: the connection ends, and needs no pong
-        }
-        Ok(frame.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

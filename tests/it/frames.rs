@@ -83,7 +83,7 @@ fn frames_may_arrive_byte_by_byte() {
 #[test]
 fn many_frames_in_one_segment_are_all_answered() {
     let server = Server::start();
-    let mut raw = server.raw();
+    let mut raw = server.raw_subscriber(&["a"]);
     raw.http.send(masked(TEXT, JSON_PING).repeat(500));
     (0..500).for_each(|_| raw.expect_pong());
     raw.expect_nothing();

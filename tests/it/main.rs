@@ -22,6 +22,7 @@ mod http_leniency;
 mod http_requests;
 mod info;
 mod logs;
+mod message_rate;
 mod metrics;
 mod metrics_listener;
 mod per_ip_limit;

@@ -1,6 +1,9 @@
 //! Timeouts. Each is set short here; a test waits for the event itself, not for a guessed time.
 
+use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::support::http::Http;
 use crate::support::raw::{CLOSE, PING, PONG, TEXT, close_payload, masked};
@@ -72,6 +75,47 @@ fn peer_that_sends_anything_at_all_stays() {
 }
 
 #[test]
+fn server_that_stood_still_cuts_no_client_that_is_there() {
+    let server = Server::with(&[("BIFROST_PING_INTERVAL", "500ms")]);
+    let mut answering = server.raw_subscriber(&["a"]);
+    let mut idle = server.raw_subscriber(&["a"]);
+    server.signal(Signal::STOP);
+    // The server hears neither this nor the clock.
+    answering.send(PONG, "");
+    thread::sleep(INTERVAL * 7);
+    server.signal(Signal::CONT);
+    // Whoever answers the ping that follows was there all the time.
+    for raw in [&mut answering, &mut idle] {
+        assert_eq!(raw.next().first, PING);
+        raw.send(PONG, "");
+    }
+    assert_eq!(server.broadcast("a", r#"{"n":1}"#), 2);
+    for raw in [&mut answering, &mut idle] {
+        let frame = eventually("the message", || {
+            Some(raw.next()).filter(|frame| frame.first != PING)
+        });
+        assert_eq!(
+            (frame.first, &frame.payload[..]),
+            (TEXT, &br#"{"n":1}"#[..])
+        );
+    }
+}
+
+#[test]
+fn silent_peers_are_logged_in_one_line() {
+    let server = Server::with(&[("BIFROST_PING_INTERVAL", "200ms")]);
+    let _silent: Vec<_> = (0..3).map(|_| server.raw_subscriber(&["a"])).collect();
+    let mut count = 0;
+    server
+        .stderr
+        .wait_for("three silent peers are logged", |line| {
+            let (_, logged) = line.split_once("silent subscribers cut count=")?;
+            count += logged.parse::<u32>().expect("a count");
+            (count == 3).then_some(())
+        });
+}
+
+#[test]
 fn broadcasts_do_not_keep_a_silent_peer() {
     let server = Server::with(&[("BIFROST_PING_INTERVAL", "500ms")]);
     let _silent = server.raw_subscriber(&["a"]);
@@ -99,7 +143,8 @@ fn authentication_timeout_is_not_extended_by_pings_or_refused_input() {
         let close = eventually("a close frame", || {
             raw.http.try_send(masked(TEXT, talk));
             raw.http.try_send(masked(PONG, ""));
-            let more = raw.http.has_more_within(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(50)); // a client that never pauses is cut for that
+            let more = raw.http.has_more_within(Duration::from_millis(1));
             more.then(|| raw.next())
                 .filter(|frame| frame.first == CLOSE)
         });

@@ -111,6 +111,11 @@ fn write_websockets(page: &mut Page, services: &Services) {
         "WebSocket connections that were cut because they did not answer pings.",
         counters::SILENT_SUBSCRIBERS_CUT.total(),
     );
+    page.counter(
+        "bifrost_flooding_clients_cut_total",
+        "WebSocket connections that were cut because they sent too many messages.",
+        counters::FLOODING_CLIENTS_CUT.total(),
+    );
     page.gauge(
         "bifrost_channels",
         "Channels with at least one subscriber.",

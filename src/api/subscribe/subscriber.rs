@@ -37,10 +37,11 @@ pub const STACK_SIZE: usize = 64 * 1024;
 
 static REJECTED_TOKENS: Throttle = Throttle::new();
 static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
+static FLOODING_CLIENTS: Throttle = Throttle::new();
 
 /// A subscriber whose handshake is accepted, and whose session has not begun.
 pub struct Subscriber {
-    queue: SendQueue,
+    push: WebSocketPush,
     subscriptions: Subscriptions,
     close: CloseCounter,
     config: SubscriberConfig,
@@ -61,9 +62,10 @@ impl Subscriber {
         let socket = connection.socket.clone();
         let queue = SendQueue::new(socket, config.queue, budget, frame::TOO_SLOW).ok()?;
         let subscriptions = services.hub.connect(queue.clone(), frame::append_message);
-        connection.permit.upgrade(WebSocketPush::new(queue.clone()));
+        let push = WebSocketPush::new(queue);
+        connection.permit.upgrade(push.clone());
         Some(Subscriber {
-            queue,
+            push,
             subscriptions,
             close: CloseCounter(CloseCode::NONE),
             config,
@@ -80,14 +82,14 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         early,
         upgrade: subscriber,
     } = upgraded;
-    let Subscriber { queue, config, .. } = subscriber;
+    let Subscriber { push, config, .. } = subscriber;
     let id = connection.id();
     connection.permit.await_token();
     config.heartbeat.add(id);
     let limits = config.session;
     let session = Session::new(
         connection.socket,
-        queue.clone(),
+        push.clone(),
         early,
         limits,
         subscriber.shutdown,
@@ -97,7 +99,7 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         session,
         close: subscriber.close,
         subscriptions: subscriber.subscriptions,
-        queue,
+        queue: push.queue().clone(),
         runtime: subscriber.runtime,
         max_queue: config.queue,
         permit: connection.permit,
@@ -289,7 +291,13 @@ fn not_authorized(failure: AuthFailure) -> Disconnect {
 fn record_disconnect(id: u64, reason: Disconnect) {
     match reason {
         Disconnect::AuthTimedOut => counters::AUTH_FAILURES.add_one(AuthFailure::TimedOut),
-        Disconnect::Silent => counters::SILENT_SUBSCRIBERS_CUT.add_one(),
+        Disconnect::Silent => counters::SILENT_SUBSCRIBERS_CUT.add_one(), // logged by the heartbeat
+        Disconnect::TooManyMessages => {
+            counters::FLOODING_CLIENTS_CUT.add_one();
+            if let Some(suppressed) = FLOODING_CLIENTS.pass() {
+                warn!("client cut conn={id} ending=too_many_messages suppressed={suppressed}");
+            }
+        }
         Disconnect::NotAuthorized(failure) => {
             if let Some(suppressed) = REJECTED_TOKENS.pass() {
                 let reason = failure.name();
