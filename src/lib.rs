@@ -13,7 +13,7 @@
 //! | [`http`] | HTTP/1.1 on one connection: `decoder`, `head`, `chunked`, `response`, `serve` (the request loop), `forwarded`, `origin` |
 //! | [`hub`] | fan-out: `channels` and their subscribers, `batch` (several messages in one write), `queue/` (what waits for one subscriber) |
 //! | [`auth`] | tokens: `verify`, `sign`, `mac` (keys), `publish_scope` |
-//! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `connections/` (how many, what each does, `eviction`, `ip_limit`) |
+//! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `connections/` (how many, what each does, `eviction`, `ip_limit`), `input_budget` (the memory of what arrives) |
 //! | [`protocol`] | the words of the wire: `event`, `close_frame`, `channel`, `json`, and the `limits` that no setting changes |
 //! | [`telemetry`] | `log`, `counters`, their `labels`, the format that Prometheus reads |
 //!

@@ -2,13 +2,15 @@
 //!
 //! [`acceptor`] accepts connections from a [`listener`] and hands each to the [`worker_pool`];
 //! [`connections`] is the table of open ones: how many there are, what each is doing, and which is
-//! evicted when another needs its place. [`socket`], [`poll`] and [`waker`] are the system calls,
-//! [`shutdown`] ends everything. Without `unsafe` code.
+//! evicted when another needs its place. [`input_budget`] bounds the memory of what arrives.
+//! [`socket`], [`poll`] and [`waker`] are the system calls, [`shutdown`] ends everything. Without
+//! `unsafe` code.
 
 pub mod acceptor;
 pub mod connection;
 pub mod connections;
 pub mod dial;
+pub mod input_budget;
 pub mod listener;
 pub mod networks;
 pub mod poll;
@@ -19,6 +21,7 @@ pub mod waker;
 pub mod worker_pool;
 
 pub use connection::Connection;
+pub use input_budget::{InputBudget, InputCharge};
 pub use networks::Networks;
 pub use shutdown::Shutdown;
 pub use socket::Socket;
