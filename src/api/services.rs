@@ -6,6 +6,7 @@ use super::runtime_config::CurrentConfig;
 use crate::hub::Hub;
 use crate::hub::queue::QueueBudget;
 use crate::net::connections::Connections;
+use crate::net::input_budget::InputBudget;
 use crate::net::shutdown::Shutdown;
 
 /// The parts of the server that live as long as the process; clones share them.
@@ -15,6 +16,8 @@ pub struct Services {
     pub hub: Hub,
     /// What may wait in the send queues of all subscribers.
     pub queue_budget: QueueBudget,
+    /// What may arrive from all clients at the same time.
+    pub input_budget: InputBudget,
     /// The open connections.
     pub connections: Connections,
     /// The configuration in force. A reload replaces it as a whole; a request that has loaded one

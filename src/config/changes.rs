@@ -88,7 +88,7 @@ mod tests {
     }
 
     /// For each setting a value that is not its default.
-    const OTHERS: [(&str, &str); 20] = [
+    const OTHERS: [(&str, &str); 21] = [
         ("JWT_SECRET", "another-secret-of-32-bytes-or-more"),
         (
             "JWT_SECRET_PREVIOUS",
@@ -102,6 +102,7 @@ mod tests {
         ("BIFROST_MAX_CONNECTIONS_PER_IP", "5"),
         ("BIFROST_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("BIFROST_MAX_BODY", "5B"),
+        ("BIFROST_INPUT_TOTAL", "5B"),
         ("BIFROST_QUEUE", "5B"),
         ("BIFROST_QUEUE_TOTAL", "5B"),
         ("BIFROST_PING_INTERVAL", "5ms"),

@@ -82,9 +82,10 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3000));
         assert_eq!((config.max_body, config.queue), (1_048_576, 1_048_576));
+        let memory = crate::config::available_memory::bytes();
         assert_eq!(
-            config.queue_total,
-            crate::config::available_memory::bytes() / 4
+            (config.input_total, config.queue_total),
+            (memory / 8, memory / 4)
         );
         assert_eq!(config.timeouts.ping_interval, Duration::from_secs(15));
         assert_eq!(config.timeouts.idle, Duration::from_secs(75));

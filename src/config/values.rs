@@ -51,6 +51,8 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The most that may arrive from all clients at the same time, in bytes.
+    pub input_total: usize,
     /// The most that may wait for one subscriber, in bytes.
     pub queue: usize,
     /// The most that may wait for all subscribers together, in bytes.
@@ -80,6 +82,7 @@ impl Config {
             max_connections_per_ip: None,
             trusted_proxies: Networks::default(),
             max_body: 0,
+            input_total: 0,
             queue: 0,
             queue_total: 0,
             timeouts: Timeouts::default(),

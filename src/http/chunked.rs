@@ -1,6 +1,7 @@
 //! The chunked transfer coding (RFC 9112 §7.1): decoding as bytes arrive, and encoding.
 
 use super::error::HttpError;
+use super::growth;
 use super::status::Status;
 
 /// Longest line with a chunk's size, and longest trailer section, in bytes.
@@ -69,6 +70,7 @@ impl Chunked {
             }
             Chunked::Data(missing) => {
                 let taken = missing.min(input.len());
+                growth::reserve(body, taken, limit);
                 body.extend_from_slice(&input[..taken]);
                 *self = match missing - taken {
                     0 => Chunked::DataEnd,

@@ -3,21 +3,31 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use log::warn;
 use rustix::event::{PollFd, PollFlags};
 
 use super::decoder::{Decoder, Progress, Request};
 use super::error::HttpError;
+use super::growth;
 use super::head::Head;
 use super::head_end;
 use super::response::{Persistence, Response};
 use super::status::Status;
 use crate::net;
 use crate::net::connections::RequestGuard;
+use crate::net::input_budget::{FREE, LARGE, OverBudget};
 use crate::net::poll::{Wait, wait};
 use crate::net::shutdown::Shutdown;
+use crate::net::socket::READ_SIZE;
+use crate::telemetry::counters;
+use crate::telemetry::labels::RejectReason;
+use crate::telemetry::throttle::Throttle;
 
-/// A larger buffer, left by a large request, is given back between requests; in bytes.
-const KEPT_CAPACITY: usize = 16 * 1024;
+/// A larger buffer, left by a large request, is given back between requests; in bytes. An idle
+/// connection is not charged for the one that it keeps.
+const KEPT_CAPACITY: usize = FREE;
+
+static OVER_BUDGET: Throttle = Throttle::new();
 
 /// The limits of requests and responses.
 #[derive(Debug, Clone, Copy)]
@@ -100,15 +110,18 @@ impl Connection {
             if self.note_beginning(&limits).is_none() {
                 return Next::End;
             }
-            match self.decoder.advance(&mut self.input) {
+            let progress = match self.decoder.advance(&mut self.input) {
                 Ok(Progress::Whole(request)) => return self.accept(request),
-                Ok(Progress::AwaitsContinue) => {
-                    if self.send(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
-                        return Next::End;
-                    }
-                }
-                Ok(Progress::Partial) => {}
+                Ok(progress) => progress,
                 Err(error) => return Next::Rejected(error),
+            };
+            if let Err(over_budget) = self.charge_next_read() {
+                return reject_over_budget(over_budget);
+            }
+            if matches!(progress, Progress::AwaitsContinue)
+                && self.send(b"HTTP/1.1 100 Continue\r\n\r\n").is_err()
+            {
+                return Next::End;
             }
             if let Some(end) = self.receive() {
                 return end;
@@ -121,6 +134,36 @@ impl Connection {
             Phase::Request(guard) if !guard.mark_whole() => Next::End, // evicted before
             _ => Next::Request(request),
         }
+    }
+
+    /// Charges what the next read can make the buffers take, before they grow. A body whose length
+    /// is known is refused before it is sent, when it would not fit now. Here is where the budget
+    /// ends a request, small or large; the peer is not asked who it is.
+    fn charge_next_read(&mut self) -> Result<(), OverBudget> {
+        let charge = &mut self.inner.input_charge;
+        let announced = self.decoder.take_announced().unwrap_or(0);
+        if announced > LARGE {
+            charge.check(announced)?;
+        }
+        let input = growth::peak(&self.input, READ_SIZE, usize::MAX);
+        charge.set(input + self.decoder.memory_after(input))?;
+        growth::reserve(&mut self.input, READ_SIZE, usize::MAX);
+        Ok(())
+    }
+
+    /// Drops the body of a request that was handled, and gives back what it took: the client may
+    /// take its time to read the response.
+    pub fn release_body(&mut self, request: Request) -> Head {
+        drop(request.body);
+        let _ = self.inner.input_charge.set(self.input.capacity()); // less than before
+        request.head
+    }
+
+    /// Drops everything that has arrived: nothing more is read but to be dropped.
+    fn release_input(&mut self) {
+        self.input = Vec::new();
+        self.decoder = Decoder::new(0);
+        self.inner.input_charge.clear();
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
@@ -136,16 +179,18 @@ impl Connection {
         }
         // A client that did not ask for the end may have sent more.
         if persistence == Persistence::Close && (is_stopping || !self.input.is_empty()) {
+            self.release_input();
             self.inner.socket.linger(self.limits.write);
         }
         persistence
     }
 
     /// Sends an error, and ends the connection so that the error arrives.
-    pub fn reject(self, error: HttpError) {
+    pub fn reject(mut self, error: HttpError) {
         if let Phase::Request(guard) = &self.phase {
             guard.mark_rejected();
         }
+        self.release_input();
         let response = Response::from(error).encode_without_head();
         if self.send(&response).is_ok() {
             self.inner.socket.linger(self.limits.write);
@@ -158,7 +203,7 @@ impl Connection {
     /// # Errors
     /// When the peer is gone.
     pub fn upgrade(
-        self,
+        mut self,
         response: Response,
         head: &Head,
     ) -> io::Result<(net::Connection, Vec<u8>)> {
@@ -166,6 +211,7 @@ impl Connection {
         self.send(&response.encode(head, persistence))?;
         let mut early = self.input;
         early.shrink_to_fit(); // it is kept for as long as the connection
+        let _ = self.inner.input_charge.set(early.capacity()); // less than before
         Ok((self.inner, early))
     }
 
@@ -255,4 +301,13 @@ impl Connection {
             }
         }
     }
+}
+
+/// Counts and logs a request for which there is no memory, and says so.
+fn reject_over_budget(over_budget: OverBudget) -> Next {
+    counters::REJECTIONS.add_one(RejectReason::InputTotal);
+    if let Some(suppressed) = OVER_BUDGET.pass() {
+        warn!("request refused status=503 reason=\"{over_budget}\" suppressed={suppressed}");
+    }
+    Next::Rejected(HttpError::new(Status::Unavailable, over_budget.to_string()))
 }

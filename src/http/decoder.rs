@@ -2,6 +2,7 @@
 
 use super::chunked::Chunked;
 use super::error::HttpError;
+use super::growth;
 use super::head::{Framing, Head};
 use super::status::Status;
 
@@ -43,6 +44,8 @@ struct Begun {
     body: Vec<u8>,
     rest: Rest,
     awaits_continue: bool,
+    /// The length of the body, until it was asked for.
+    announced: Option<usize>,
 }
 
 /// What is missing of a body.
@@ -95,6 +98,26 @@ impl Decoder {
         }
     }
 
+    /// The length of a body that its head announces, once: when the head has arrived.
+    pub fn take_announced(&mut self) -> Option<usize> {
+        self.begun.as_mut()?.announced.take()
+    }
+
+    /// The bytes that are held once `more` bytes of input are decoded: head and body; while the body
+    /// grows, the old buffer beside the new one.
+    pub fn memory_after(&self, more: usize) -> usize {
+        let Some(begun) = &self.begun else {
+            return 0;
+        };
+        let length = begun.body.len();
+        let most = match begun.rest {
+            Rest::Length(missing) => length + missing,
+            Rest::Chunks(_) => self.max_body,
+        };
+        let more = more.min(most.saturating_sub(length));
+        begun.head.size + growth::peak(&begun.body, more, most)
+    }
+
     /// Whether a head has arrived whose body has not.
     pub fn is_inside_a_request(&self) -> bool {
         self.begun.is_some()
@@ -104,6 +127,7 @@ impl Decoder {
 impl Begun {
     fn new(head: Head, max_body: usize) -> Result<Begun, HttpError> {
         let awaits_continue = head.expects_continue()?;
+        let mut announced = None;
         let rest = match head.framing {
             Framing::Length(length) if length > max_body => {
                 return Err(HttpError::new(
@@ -111,7 +135,10 @@ impl Begun {
                     format!("body is over {max_body} bytes"),
                 ));
             }
-            Framing::Length(length) => Rest::Length(length),
+            Framing::Length(length) => {
+                announced = Some(length);
+                Rest::Length(length)
+            }
             Framing::Chunked => Rest::Chunks(Chunked::Size),
         };
         Ok(Begun {
@@ -119,6 +146,7 @@ impl Begun {
             body: Vec::new(),
             rest,
             awaits_continue,
+            announced,
         })
     }
 
@@ -134,6 +162,8 @@ impl Begun {
             }
             Rest::Length(missing) => {
                 let taken = (*missing).min(input.len());
+                let whole = self.body.len() + *missing;
+                growth::reserve(&mut self.body, taken, whole);
                 self.body.extend(input.drain(..taken));
                 *missing -= taken;
                 Ok(*missing == 0)

@@ -70,6 +70,8 @@ pub struct Head {
     pub version: Version,
     /// How the end of the body is found.
     pub framing: Framing,
+    /// Its size in bytes, as it arrived.
+    pub size: usize,
     headers: Headers,
 }
 
@@ -104,6 +106,7 @@ impl Head {
                 Version::Http11
             },
             framing: Framing::Length(0),
+            size: end,
             headers: Headers::of(request.headers),
         };
         head.check_host()?;

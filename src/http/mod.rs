@@ -23,6 +23,7 @@ mod connection;
 mod decoder;
 mod error;
 pub mod forwarded;
+mod growth;
 mod head;
 mod head_end;
 mod headers;

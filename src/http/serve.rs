@@ -64,10 +64,12 @@ pub fn serve<S: Service>(
             }
             Next::End => return None,
         };
-        match service.answer(&request, connection.inner()) {
+        let answer = service.answer(&request, connection.inner());
+        let head = connection.release_body(request);
+        match answer {
             Answer::Respond(response) => {
                 service.count(response.status());
-                if connection.respond(response, &request.head) == Persistence::Close {
+                if connection.respond(response, &head) == Persistence::Close {
                     return None;
                 }
             }
@@ -77,7 +79,7 @@ pub fn serve<S: Service>(
             }
             Answer::Upgrade(response, upgrade) => {
                 service.count(response.status());
-                let (connection, early) = connection.upgrade(response, &request.head).ok()?;
+                let (connection, early) = connection.upgrade(response, &head).ok()?;
                 return Some(Upgraded {
                     connection,
                     early,

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::connection::Connection;
 use super::connections::{Connections, IpPermit, OverIpLimit};
+use super::input_budget::InputBudget;
 use super::listener::{Holder, Listener};
 use super::poll::{Wait, wait};
 use super::shutdown::Shutdown;
@@ -48,6 +49,8 @@ pub struct Acceptor<S> {
     pub pool: WorkerPool,
     /// The table that they are entered in.
     pub connections: Connections,
+    /// The budget that their input is charged to.
+    pub input_budget: InputBudget,
     /// What serves them.
     pub service: Arc<S>,
     /// Ends the loop.
@@ -120,6 +123,7 @@ impl<S: Serve> Acceptor<S> {
             peer: peer.ip(),
             permit,
             ip_permit,
+            input_charge: self.input_budget.charge(),
         };
         let service = self.service.clone();
         match rejected {

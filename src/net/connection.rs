@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::connections::{ConnectionPermit, IpPermit};
+use super::input_budget::InputCharge;
 use super::socket::Socket;
 
 /// An accepted connection with its permits, which it gives back when it is dropped.
@@ -16,6 +17,8 @@ pub struct Connection {
     pub permit: ConnectionPermit,
     /// Its part in the limit of its IP address.
     pub ip_permit: IpPermit,
+    /// What its buffers take of the memory for everything that arrives.
+    pub input_charge: InputCharge,
 }
 
 impl Connection {

@@ -18,7 +18,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::poll::{Wait, wait};
 
 /// Most that one `recv` takes, in bytes: a usual request in one call.
-const READ_SIZE: usize = 4 * 1024;
+pub const READ_SIZE: usize = 4 * 1024;
 /// Most that is read and dropped until a rejected peer stops sending, in bytes.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 

@@ -1,9 +1,11 @@
 //! JSON text beyond what serde_json does: nesting depth, borrowed strings, pretty printing.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::limits::MAX_JSON_DEPTH;
 
@@ -45,6 +47,48 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
             }
             _ => {}
         }
+    }
+}
+
+/// The items of an array: the first `MOST` as raw text, and the number of all. An array of more,
+/// which nobody wants, takes no memory.
+#[derive(Debug)]
+pub struct Items<'a, const MOST: usize> {
+    /// The first items.
+    pub first: Vec<&'a RawValue>,
+    /// The number of all.
+    pub count: usize,
+}
+
+impl<'de, const MOST: usize> Deserialize<'de> for Items<'de, MOST> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_seq(ItemsVisitor)
+    }
+}
+
+struct ItemsVisitor<const MOST: usize>;
+
+impl<'de, const MOST: usize> Visitor<'de> for ItemsVisitor<MOST> {
+    type Value = Items<'de, MOST>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut first = Vec::new();
+        while first.len() < MOST {
+            let Some(item) = array.next_element()? else {
+                let count = first.len();
+                return Ok(Items { first, count });
+            };
+            first.push(item);
+        }
+        let mut count = MOST;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Items { first, count })
     }
 }
 
@@ -148,6 +192,22 @@ mod tests {
         assert_eq!(depth(br#"{"a":[{"b":"[[[\"[[["}],"c":{}}"#), 3);
         assert_eq!(depth("[".repeat(500).as_bytes()), 500);
         assert_eq!(depth(br#""\\"[[]]"#), 2);
+    }
+
+    #[test]
+    fn items_over_the_limit_are_only_counted() {
+        let items = |text| serde_json::from_str::<Items<'_, 2>>(text);
+        for (text, first, count) in [
+            ("[]", 0, 0),
+            ("[1]", 1, 1),
+            ("[1,{}]", 2, 2),
+            ("[1, {}, [2]]", 2, 3),
+        ] {
+            let found = items(text).unwrap();
+            assert_eq!((found.first.len(), found.count), (first, count), "{text}");
+        }
+        assert_eq!(items("[ {\"a\":1} ]").unwrap().first[0].get(), "{\"a\":1}");
+        assert!(items("[1,2,]").is_err() && items("[1,2,x]").is_err() && items("{}").is_err());
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn serve(
         listener: main,
         pool: WorkerPool::new(STACK_SIZE),
         connections: connections.clone(),
+        input_budget: services.input_budget,
         service: state,
         shutdown: shutdown.clone(),
     };

@@ -16,7 +16,7 @@ use crate::hub::Hub;
 use crate::hub::queue::QueueBudget;
 use crate::net::acceptor::Serve;
 use crate::net::connections::{self, Connections, IpPermit, OverIpLimit, PerIpLimit};
-use crate::net::{self, Shutdown};
+use crate::net::{self, InputBudget, Shutdown};
 use crate::telemetry::counters;
 use crate::websocket::{Heartbeat, session};
 
@@ -46,6 +46,7 @@ impl State {
             services: Services {
                 hub: Hub::default(),
                 queue_budget: QueueBudget::new(config.queue_total),
+                input_budget: InputBudget::new(config.input_total),
                 connections,
                 config: CurrentConfig::new(runtime),
                 started: Instant::now(),
@@ -74,6 +75,7 @@ impl State {
             services.connections.set_limit(limit);
         }
         services.queue_budget.set_limit(config.queue_total);
+        services.input_budget.set_limit(config.input_total);
         services.shutdown.set_limit(config.timeouts.drain);
         let new = runtime_config(config, root_page, heartbeat, per_ip);
         services.config.store(new);

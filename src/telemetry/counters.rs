@@ -20,7 +20,7 @@ pub static FLOODING_CLIENTS_CUT: Counter = Counter::new();
 pub static PANICS: Counter = Counter::new();
 /// Connections that could not be accepted for want of descriptors, threads or memory.
 pub static ACCEPT_FAILURES: Counter = Counter::new();
-/// Connections and WebSocket handshakes that were rejected.
+/// Connections, WebSocket handshakes and requests that were rejected.
 pub static REJECTIONS: CounterVec<RejectReason, { RejectReason::NAMES.len() }> = CounterVec::new();
 /// WebSocket connections that have ended, by close code.
 pub static CLOSES: CounterVec<CloseCode, { CloseCode::NAMES.len() }> = CounterVec::new();

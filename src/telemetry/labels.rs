@@ -46,7 +46,7 @@ impl Label for AuthFailure {
     }
 }
 
-/// Why a connection or a WebSocket handshake was rejected.
+/// Why a connection, a WebSocket handshake or a request was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectReason {
     /// The limit of connections is reached.
@@ -61,6 +61,8 @@ pub enum RejectReason {
     Handshake,
     /// There is no file descriptor for it.
     NoDescriptors,
+    /// What arrives takes all the memory that it may.
+    InputTotal,
 }
 
 impl Label for RejectReason {
@@ -71,6 +73,7 @@ impl Label for RejectReason {
         "origin",
         "handshake",
         "no_descriptors",
+        "input_total",
     ];
 
     fn index(self) -> usize {
@@ -242,7 +245,8 @@ mod tests {
         }
         assert_eq!(AuthFailure::NAMES.len(), AuthFailure::TimedOut.index() + 1);
         assert_eq!(RejectReason::NoDescriptors.name(), "no_descriptors");
-        let last = RejectReason::NoDescriptors.index();
+        assert_eq!(RejectReason::InputTotal.name(), "input_total");
+        let last = RejectReason::InputTotal.index();
         assert_eq!(RejectReason::NAMES.len(), last + 1);
         assert_eq!(ClientEvent::Malformed.name(), "malformed");
         assert_eq!(ClientEvent::NAMES.len(), ClientEvent::Malformed.index() + 1);

@@ -21,6 +21,7 @@ mod http_errors;
 mod http_leniency;
 mod http_requests;
 mod info;
+mod input_budget;
 mod logs;
 mod message_rate;
 mod metrics;

@@ -16,6 +16,7 @@ mod connection_limit;
 mod counters;
 mod eviction;
 mod footprint;
+mod half_bodies;
 mod half_open;
 mod json_bombs;
 mod malformed_input;

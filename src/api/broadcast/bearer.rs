@@ -12,7 +12,7 @@ use super::error::{
 use super::publication::{Publication, is_list};
 use crate::auth::{PublishScope, Verifier};
 use crate::http::{Head, HttpError, Request};
-use crate::protocol::json;
+use crate::protocol::json::{self, Items};
 use crate::protocol::limits::MAX_MESSAGES;
 
 #[derive(Deserialize)]
@@ -101,14 +101,15 @@ fn parse(body: &[u8]) -> Result<Vec<Publication>, HttpError> {
 }
 
 fn parse_list(body: &[u8]) -> Result<Vec<Publication>, HttpError> {
-    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
-    let count = items.len();
+    let items: Items<'_, MAX_MESSAGES> =
+        serde_json::from_slice(body).map_err(|error| not_json(&error))?;
+    let Items { first, count } = items;
     if !(1..=MAX_MESSAGES).contains(&count) {
         return Err(HttpError::bad_request(format!(
             "body has {count} messages; send 1 to {MAX_MESSAGES}"
         )));
     }
-    let numbered = (1..).zip(items);
+    let numbered = (1..).zip(first);
     numbered
         .map(|(number, item)| {
             parse_item(item.get().as_bytes()).map_err(|error| {

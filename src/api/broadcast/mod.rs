@@ -7,6 +7,7 @@ mod bearer;
 mod error;
 mod publication;
 mod signed;
+mod turns;
 
 use std::time::Instant;
 
@@ -52,6 +53,7 @@ pub fn answer(request: &Request, verifier: &Verifier, hub: &Hub) -> Response {
 /// 400 with a sentence that says what is wrong; without a token in the body, 401 when the header
 /// has no valid one, and 403 when it does not allow the channel (RFC 6750 §3.1).
 pub fn post(request: &Request, verifier: &Verifier, hub: &Hub) -> Result<Response, BroadcastError> {
+    let _turn = turns::wait_for(request.body.len());
     let publications = match signed::find_token(request) {
         Ok(token) => vec![signed::read(&token, verifier)?],
         Err(no_token) if no_token.is_final => return Err(no_token.error.into()),

@@ -54,7 +54,7 @@ fn write_connections(page: &mut Page, services: &Services) {
     );
     page.counter_vec(
         "bifrost_connections_rejected_total",
-        "Connections and WebSocket handshakes that were rejected.",
+        "Connections, WebSocket handshakes and requests that were rejected.",
         "reason",
         &counters::REJECTIONS,
     );
@@ -163,5 +163,15 @@ fn write_queues(page: &mut Page, services: &Services) {
         "bifrost_queue_limit_bytes",
         "Most bytes that may wait in the send queues of all subscribers.",
         services.queue_budget.limit(),
+    );
+    page.gauge(
+        "bifrost_input_bytes",
+        "Bytes that requests and messages take while they arrive and are handled.",
+        services.input_budget.bytes(),
+    );
+    page.gauge(
+        "bifrost_input_limit_bytes",
+        "Most bytes that requests and messages may take while they arrive and are handled.",
+        services.input_budget.limit(),
     );
 }

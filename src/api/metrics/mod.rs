@@ -50,6 +50,7 @@ pub struct MetricsServer {
 /// When no thread or descriptor can be had.
 pub fn start(services: Services, listener: Listener, stack_size: usize) -> io::Result<()> {
     let never = Shutdown::new()?;
+    let input_budget = services.input_budget.clone();
     let server = MetricsServer {
         services,
         writing: Mutex::default(),
@@ -59,6 +60,7 @@ pub fn start(services: Services, listener: Listener, stack_size: usize) -> io::R
         listener,
         pool: WorkerPool::new(stack_size),
         connections: Connections::without_reserve(MAX_CONNECTIONS),
+        input_budget,
         service: Arc::new(server),
         shutdown: never,
     };

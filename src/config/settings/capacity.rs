@@ -52,6 +52,22 @@ pub const ROWS: &[Setting] = &[
     },
     MAX_BODY,
     Setting {
+        variable: "BIFROST_INPUT_TOTAL",
+        value: "SIZE",
+        default: DefaultValue::Words("an eighth of the memory"),
+        help: "Bytes that may arrive from all clients at the same time",
+        manual: "What requests and messages of all clients may take together while they arrive and \
+                 are handled; past it, what comes next gets 503. The first 8 KiB of each connection \
+                 don't count, and the last quarter is for those under 64 KiB",
+        effect: Effect::AtOnce,
+        read: |reader, config| {
+            let size = reader.optional_size()?;
+            config.input_total = size.unwrap_or_else(|| available_memory::bytes() / 8);
+            Ok(())
+        },
+        show: Show::Value(|config| Some(units::size_text(config.input_total))),
+    },
+    Setting {
         variable: "BIFROST_QUEUE",
         value: "SIZE",
         default: DefaultValue::Text("1MiB"),

@@ -13,7 +13,7 @@ use bifrost::net::acceptor::Serve;
 use bifrost::net::connections::{Connections, IpPermit};
 use bifrost::net::poll::{Wait, wait};
 use bifrost::net::worker_pool::WorkerPool;
-use bifrost::net::{Connection, Shutdown, Socket};
+use bifrost::net::{Connection, InputBudget, Shutdown, Socket};
 use bifrost::server::State;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::set_socket_send_buffer_size;
@@ -124,6 +124,7 @@ impl Server {
             socket,
             peer,
             ip_permit: IpPermit::uncounted(),
+            input_charge: InputBudget::new(usize::MAX).charge(),
         };
         (ours, connection)
     }
