@@ -19,7 +19,9 @@ pub fn answer(
     config: &RuntimeConfig,
 ) -> Answer<Subscriber> {
     let response = match (request.head.method, request.head.path.as_str()) {
-        (Method::Post, "/broadcast") => broadcast::answer(request, &config.verifier, &services.hub),
+        (Method::Post, "/broadcast") => {
+            broadcast::answer(request, &config.verifier, &services.hub, &services.shutdown)
+        }
         (Method::Get | Method::Head, "/subscribe") => {
             return subscribe::answer(&request.head, connection, services, config);
         }
