@@ -10,7 +10,7 @@
 //! | [`api`] | what is at which path: `routes`, `broadcast/`, `subscribe/`, `admin` (`/info.json`, `/healthz`, `/readyz`), `demo`, and `metrics/`, a listener of its own |
 //! | [`websocket`] | `handshake`, `session` (reads, closes), `frame`, `keepalive` (the server's pings), `disconnect` (why a connection ends) |
 //! | [`config`] | the settings: `settings/` (the table, a file a topic), reading and checking, `changes` at a reload |
-//! | [`http`] | HTTP/1.1 on one connection: `decoder`, `head`, `chunked`, `response`, `serve` (the request loop), `forwarded`, `origin` |
+//! | [`http`] | HTTP/1.1 on one connection: `decoder`, `head`, `chunked`, `response`, `serve` (the request loop), `forwarded`, `origin`, `local_host` |
 //! | [`hub`] | fan-out: `channels` and their subscribers, `batch` (several messages in one write), `queue/` (what waits for one subscriber) |
 //! | [`auth`] | tokens: `verify`, `sign`, `mac` (keys), `publish_scope` |
 //! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `connections/` (how many, what each does, `eviction`, `ip_limit`), `input_budget` (the memory of what arrives) |

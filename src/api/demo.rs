@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::auth::{Algorithm, Secret, sign};
-use crate::http::{HttpError, Request, Response, Status};
+use crate::http::{Head, HttpError, LocalHost, Request, Response, Status};
 use crate::protocol::json;
 
 /// The one channel that the demonstration signs tokens for.
@@ -19,17 +19,41 @@ pub const CHANNEL: &str = "demo";
 pub struct Demo {
     secret: Secret,
     algorithm: Algorithm,
+    /// Whoever has a token may subscribe, so no stranger's page may read one.
+    host: LocalHost,
 }
 
 impl Demo {
-    /// An application that shares this secret with the server.
-    pub fn new(secret: Secret, algorithm: Algorithm) -> Demo {
-        Demo { secret, algorithm }
+    /// An application that shares this secret with the server, for requests to these names.
+    pub fn new(secret: Secret, algorithm: Algorithm, host: LocalHost) -> Demo {
+        Demo {
+            secret,
+            algorithm,
+            host,
+        }
+    }
+
+    /// The same application with another secret.
+    #[must_use]
+    pub fn with_secret(&self, secret: &Secret, algorithm: Algorithm) -> Demo {
+        Demo::new(secret.clone(), algorithm, self.host.clone())
+    }
+
+    /// Checks that a request is for this machine.
+    ///
+    /// # Errors
+    /// 403 for one of a page whose host name only resolves to it.
+    pub fn check_host(&self, head: &Head) -> Result<(), HttpError> {
+        self.host.check(head)
     }
 
     /// The page: it connects, shows what arrives, and sends.
-    pub fn page() -> Response {
-        Response::page(include_str!("assets/demo.html"))
+    ///
+    /// # Errors
+    /// As [`Demo::check_host`].
+    pub fn page(&self, head: &Head) -> Result<Response, HttpError> {
+        self.check_host(head)?;
+        Ok(Response::page(include_str!("assets/demo.html")))
     }
 
     /// `GET /demo/token`: what an application's own endpoint gives a user, a token for its channels.

@@ -2,7 +2,7 @@
 
 use super::demo::Demo;
 use crate::auth::{Algorithm, Secret};
-use crate::http::Response;
+use crate::http::{Head, Response};
 
 /// What is at `/`.
 #[derive(Debug, Clone)]
@@ -19,15 +19,15 @@ impl RootPage {
     pub fn with_secret(&self, secret: &Secret, algorithm: Algorithm) -> RootPage {
         match self {
             RootPage::Welcome => RootPage::Welcome,
-            RootPage::Demo(_) => RootPage::Demo(Demo::new(secret.clone(), algorithm)),
+            RootPage::Demo(demo) => RootPage::Demo(demo.with_secret(secret, algorithm)),
         }
     }
 
-    /// The page.
-    pub fn page(&self) -> Response {
+    /// The page, or why this request can't have it.
+    pub fn page(&self, head: &Head) -> Response {
         match self {
             RootPage::Welcome => Response::page(include_str!("assets/welcome.html")),
-            RootPage::Demo(_) => Demo::page(),
+            RootPage::Demo(demo) => demo.page(head).unwrap_or_else(Response::from),
         }
     }
 }

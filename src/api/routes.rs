@@ -28,7 +28,7 @@ pub fn answer(
         (Method::Get | Method::Head, "/info.json") => admin::info(services),
         (Method::Get | Method::Head, "/healthz") => admin::health(),
         (Method::Get | Method::Head, "/readyz") => admin::readiness(services),
-        (Method::Get | Method::Head, "/") => config.root_page.page(),
+        (Method::Get | Method::Head, "/") => config.root_page.page(&request.head),
         #[cfg(feature = "provoke-panic")]
         (Method::Get, "/panic") => panic!("on purpose"),
         (_, "/broadcast") => Response::method_not_allowed(POST),
@@ -36,21 +36,22 @@ pub fn answer(
             Response::method_not_allowed(GET)
         }
         _ => match &config.root_page {
-            RootPage::Demo(demo) => answer_in_demo(request, demo),
+            RootPage::Demo(demo) => answer_in_demo(request, demo).unwrap_or_else(Response::from),
             RootPage::Welcome => not_found(),
         },
     };
     Answer::Respond(response)
 }
 
-fn answer_in_demo(request: &Request, demo: &demo::Demo) -> Response {
-    match (request.head.method, request.head.path.as_str()) {
+fn answer_in_demo(request: &Request, demo: &demo::Demo) -> Result<Response, HttpError> {
+    demo.check_host(&request.head)?;
+    Ok(match (request.head.method, request.head.path.as_str()) {
         (Method::Get | Method::Head, "/demo/token") => demo.give_token(),
-        (Method::Post, "/demo/sign") => demo.sign_message(request).unwrap_or_else(Response::from),
+        (Method::Post, "/demo/sign") => demo.sign_message(request)?,
         (_, "/demo/token") => Response::method_not_allowed(GET),
         (_, "/demo/sign") => Response::method_not_allowed(POST),
         _ => not_found(),
-    }
+    })
 }
 
 fn not_found() -> Response {

@@ -157,6 +157,39 @@ fn demo_refuses_to_sign_anything_but_a_message() {
         .expect_error(405);
 }
 
+/// A page that makes its own name resolve to this machine gets nothing (DNS rebinding).
+#[test]
+fn demo_is_only_for_this_machine() {
+    let server = demo();
+    let ask = |method: &str, path: &str, host: &str| {
+        let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+        server.ask(format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{rest}"
+        ))
+    };
+    let port = server.address.port();
+    for (method, path) in [("GET", "/"), ("GET", "/demo/token"), ("POST", "/demo/sign")] {
+        let sentence = ask(method, path, &format!("evil.example:{port}")).expect_error(403);
+        assert!(
+            sentence.contains(&format!("http://127.0.0.1:{port}")),
+            "{sentence}"
+        );
+        for host in [
+            "localhost",
+            "127.0.0.1:1",
+            "[::1]:3000",
+            "demo.localhost:3000",
+        ] {
+            assert_ne!(ask(method, path, host).status, 403, "{path} {host}");
+        }
+    }
+    assert_eq!(ask("GET", "/healthz", "evil.example").status, 200);
+    assert_eq!(server.ask("GET /demo/token HTTP/1.0\r\n\r\n").status, 200);
+    let named = Launch::bare().env("PORT", "0").env("HOST", "localhost");
+    let named = named.args(&["demo"]).start();
+    assert_eq!(named.get("/demo/token").status, 200);
+}
+
 #[test]
 fn demo_secrets_differ_from_start_to_start() {
     let (one, other) = (demo(), demo());

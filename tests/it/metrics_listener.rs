@@ -14,7 +14,7 @@ use crate::support::{eventually, free_address, token};
 
 /// Connections that the listener accepts at once.
 const PLACES: usize = 8;
-const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn metrics_are_off_unless_asked_for_and_never_on_the_main_port() {
@@ -26,6 +26,27 @@ fn metrics_are_off_unless_asked_for_and_never_on_the_main_port() {
         "{lines:?}"
     );
     ServerWithMetrics::start().get("/metrics").expect_error(404);
+}
+
+/// No page in a browser of this machine reads them by a name of its own (DNS rebinding).
+#[test]
+fn metrics_on_the_loopback_are_only_for_this_machine() {
+    let ask = |address, host: &str| {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        Http::connect(address).send(request).response()
+    };
+    let server = ServerWithMetrics::start();
+    let port = server.metrics.port();
+    let sentence = ask(server.metrics, "evil.example").expect_error(403);
+    let cure = format!("open http://127.0.0.1:{port}");
+    assert!(sentence.contains(&cure), "{sentence}");
+    for host in ["localhost:9464", "127.0.0.1:9464", "[::1]"] {
+        read(&ask(server.metrics, host));
+    }
+    let open = Launch::serve().env(ANYWHERE.0, "0.0.0.0:0").start();
+    let mut open = ServerWithMetrics::over(open);
+    open.metrics.set_ip([127, 0, 0, 1].into());
+    read(&ask(open.metrics, "metrics.example"));
 }
 
 #[test]
@@ -42,8 +63,9 @@ fn metrics_listener_serves_nothing_but_metrics() {
         http.get(path).expect_error(404);
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let request =
-            format!("{method} /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}");
+        let request = format!(
+            "{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}"
+        );
         let answer = http.send(request).response();
         answer.expect_error(405);
         assert_eq!(answer.header("allow"), Some("GET, HEAD"));
@@ -56,7 +78,8 @@ fn metrics_listener_serves_nothing_but_metrics() {
         front.text()
     );
     let mut stranger = server.scraper();
-    stranger.send(HANDSHAKE).response().expect_error(404);
+    let handshake = HANDSHAKE.replace("Host: x", "Host: localhost");
+    stranger.send(handshake).response().expect_error(404);
     read(&http.get("/metrics?x=1"));
     http.send("nonsense\r\n\r\n").response().expect_error(400);
     http.expect_closed();
@@ -67,7 +90,7 @@ fn head_has_the_length_and_no_body() {
     let server = ServerWithMetrics::start();
     let mut http = server.scraper();
     let head = http
-        .send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .send("HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .head();
     assert_eq!(head.status, 200);
     let length = head.header("content-length").expect("a length");

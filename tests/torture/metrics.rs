@@ -10,7 +10,7 @@ use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics, read};
 use crate::support::{eventually, raise_file_limit};
 use crate::tools::proc_stats::expect_idle;
 
-const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+const REQUEST: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Scrapes the metrics, as often as it takes for a response.
 fn scrape_with_retry(server: &ServerWithMetrics) -> Scrape {

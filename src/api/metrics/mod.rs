@@ -19,7 +19,8 @@ use parking_lot::Mutex;
 
 use super::services::Services;
 use crate::http::{
-    self, Answer, Head, HttpError, Limits, Method, Request, Response, Status, reject_connection,
+    self, Answer, Head, HttpError, Limits, LocalHost, Method, Request, Response, Status,
+    reject_connection,
 };
 use crate::net::acceptor::{Acceptor, Serve};
 use crate::net::connections::{Connections, IpPermit, OverIpLimit};
@@ -40,6 +41,8 @@ pub struct MetricsServer {
     /// Guards nothing. One page is written at a time, so that a flood of requests takes at most
     /// one core.
     writing: Mutex<()>,
+    /// On a loopback address: that no stranger's page in a browser of this machine reads them.
+    host: Option<LocalHost>,
     shutdown: Shutdown,
 }
 
@@ -50,10 +53,14 @@ pub struct MetricsServer {
 /// When no thread or descriptor can be had.
 pub fn start(services: Services, listener: Listener, stack_size: usize) -> io::Result<()> {
     let never = Shutdown::new()?;
+    let address = listener.local_addr()?;
+    let is_local = address.ip().to_canonical().is_loopback();
+    let host = is_local.then(|| LocalHost::new(address, "localhost"));
     let input_budget = services.input_budget.clone();
     let server = MetricsServer {
         services,
         writing: Mutex::default(),
+        host,
         shutdown: never.clone(),
     };
     let acceptor = Acceptor {
@@ -98,7 +105,11 @@ impl http::Service for MetricsServer {
     }
 
     fn answer(&self, request: &Request, _: &mut net::Connection) -> Answer<Infallible> {
-        Answer::Respond(self.respond(&request.head))
+        let host = self.host.as_ref();
+        Answer::Respond(match host.map(|host| host.check(&request.head)) {
+            Some(Err(error)) => error.into(),
+            _ => self.respond(&request.head),
+        })
     }
 
     /// Only requests to the main port are counted.

@@ -6,6 +6,7 @@ use crate::api::RootPage;
 use crate::api::demo::{self, Demo};
 use crate::cli::variables;
 use crate::config::{Config, ConfigError, Given, Variables};
+use crate::http::LocalHost;
 use crate::server::{self, Listeners, ServerError, listeners};
 
 impl From<ServerError> for CommandError {
@@ -58,10 +59,11 @@ pub fn demo(
         })?,
         listener => listener?,
     };
-    let demo = Demo::new(config.secret.clone(), config.algorithm);
     let address = main
         .local_addr()
         .map_err(CommandError::system("the listener has no address"))?;
+    let host = LocalHost::new(address, &config.host);
+    let demo = Demo::new(config.secret.clone(), config.algorithm, host);
     output::print(&format!("{}\n", demo::introduction(&demo, address)))?;
     let metrics = config.metrics_addr.map(listeners::bind_metrics);
     let metrics = metrics.transpose()?;

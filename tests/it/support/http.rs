@@ -62,7 +62,7 @@ impl Http {
 
     /// `GET` on a connection that stays open.
     pub fn get(&mut self, target: &str) -> Response {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
             .response()
     }
 

@@ -53,7 +53,7 @@ impl Server {
 
     pub fn get(&self, target: &str) -> Response {
         self.ask(format!(
-            "GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         ))
     }
 
@@ -193,7 +193,7 @@ pub fn post(target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8>
     let body = body.as_ref();
     let length = body.len();
     let head = format!(
-        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
 }
