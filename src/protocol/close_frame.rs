@@ -29,7 +29,8 @@ pub enum CloseFrame {
     ServiceRestart,
     /// More waited for the client than may.
     TooSlow,
-    /// The client had shown no token, and another connection needed its place.
+    /// The client had shown no token, and another connection needed its place; or there was no
+    /// memory for its message.
     ServerFull,
     /// The client showed a token that is not valid.
     NotAuthorized,

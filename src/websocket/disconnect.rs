@@ -18,6 +18,8 @@ pub enum Disconnect {
     TooSlow,
     /// The client sent more messages than it may.
     TooManyMessages,
+    /// There was no memory for the rest of its message.
+    OverInputBudget,
     /// No valid token was shown in time.
     AuthTimedOut,
     /// An invalid token was shown. The reason is for the log alone.
@@ -40,6 +42,7 @@ impl Disconnect {
             Disconnect::Stalled => "stalled",
             Disconnect::TooSlow => "too_slow",
             Disconnect::TooManyMessages => "too_many_messages",
+            Disconnect::OverInputBudget => "over_input_budget",
             Disconnect::AuthTimedOut => "auth_timed_out",
             Disconnect::Stopping => "stopping",
             Disconnect::Broken(_) => "broken",
@@ -56,6 +59,7 @@ impl Disconnect {
             | Disconnect::Stalled => None,
             Disconnect::TooSlow => Some(CloseFrame::TooSlow),
             Disconnect::TooManyMessages => Some(CloseFrame::TooManyMessages),
+            Disconnect::OverInputBudget => Some(CloseFrame::ServerFull),
             Disconnect::AuthTimedOut => Some(CloseFrame::AuthTimedOut),
             Disconnect::NotAuthorized(_) => Some(CloseFrame::NotAuthorized),
             Disconnect::Stopping => Some(CloseFrame::ServiceRestart),

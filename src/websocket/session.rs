@@ -18,6 +18,7 @@ use super::push::WebSocketPush;
 use super::rate_limit::{AUTHENTICATED, FrameRate, STRANGER};
 use super::wire::{Receiving, Wire};
 use crate::hub::queue::QueueState;
+use crate::net::InputCharge;
 use crate::net::poll::wait;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket::Socket;
@@ -52,6 +53,8 @@ pub struct Session {
     limits: TimeLimits,
     receiving: Receiving,
     rate: FrameRate,
+    /// What a message that is not whole takes of the memory for everything that arrives.
+    input_charge: InputCharge,
     /// The code of the client's close frame, once it has arrived.
     close_code: Option<u16>,
     /// Answers to the client since nothing waited for it.
@@ -66,6 +69,7 @@ impl Session {
         socket: Socket,
         push: WebSocketPush,
         early: Vec<u8>,
+        input_charge: InputCharge,
         limits: TimeLimits,
         shutdown: Shutdown,
     ) -> Session {
@@ -84,6 +88,7 @@ impl Session {
                 is_drained: false,
             },
             rate: FrameRate::new(now),
+            input_charge,
             close_code: None,
             unsent_answers: 0,
             was_pinged_again: false,
@@ -120,6 +125,7 @@ impl Session {
                 Ok(Message::Ping(_)) => self.unsent_answers += 1,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    self.charge_input()?;
                     if self.receiving.is_drained {
                         self.free_parser();
                         self.sleep(deadline, PollFlags::IN)?;
@@ -175,6 +181,14 @@ impl Session {
         } else {
             Err(Disconnect::TooManyMessages)
         }
+    }
+
+    /// Charges what the parser holds of a message that is not whole.
+    fn charge_input(&mut self) -> Result<(), Disconnect> {
+        let held = self.receiving.meter.held();
+        self.input_charge
+            .set(held)
+            .map_err(|_| Disconnect::OverInputBudget)
     }
 
     /// Gives back the buffer that a large frame has left. The parser keeps it for the next one, and

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use super::session::TimeLimits;
 use super::{Disconnect, Session, WebSocketPush, frame};
 use crate::hub::queue::{Push, QueueBudget, SendQueue};
-use crate::net::Shutdown;
 use crate::net::socket::Socket;
+use crate::net::{InputBudget, Shutdown};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// A masked ping with a payload of two bytes; the mask changes nothing.
 const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
 const PONG: &[u8] = b"\x8a\x02hi";
+/// What may arrive on all connections together, beyond what each has free, in bytes.
+const INPUT_TOTAL: usize = 8 * 1024;
 /// More than the kernel takes off a queue, in bytes, while the peer does not read.
 const BACKLOG: usize = 24 << 20;
 
@@ -34,7 +36,8 @@ fn session() -> (Session, SendQueue, Socket, TcpStream) {
     };
     let push = WebSocketPush::new(queue.clone());
     let (early, shutdown) = (Vec::new(), Shutdown::new().unwrap());
-    let session = Session::new(socket.clone(), push, early, limits, shutdown);
+    let charge = InputBudget::new(INPUT_TOTAL).charge();
+    let session = Session::new(socket.clone(), push, early, charge, limits, shutdown);
     (session, queue, socket, peer)
 }
 
@@ -65,4 +68,23 @@ fn client_that_does_not_read_its_answers_is_not_read_either() {
         running.join().unwrap(),
         Disconnect::ClientClosed(Some(1000))
     );
+}
+
+#[test]
+fn message_for_which_there_is_no_memory_ends_the_session() {
+    let (mut session, _queue, _socket, mut peer) = session();
+    let begin = |size: u16| {
+        let [high, low] = size.to_be_bytes();
+        [0x01, 0xfe, high, low, 0, 0, 0, 0]
+    };
+    let fits = INPUT_TOTAL as u16;
+    peer.write_all(&begin(fits)).unwrap();
+    peer.write_all(&vec![b'x'; INPUT_TOTAL]).unwrap();
+    peer.write_all(b"\x89\x80\0\0\0\0").unwrap();
+    let running = thread::spawn(move || session.next(None).unwrap_err());
+    let mut pong = [0; 2];
+    peer.read_exact(&mut pong).unwrap();
+    assert_eq!(pong, *b"\x8a\0"); // the first fragment fits, twice its size with what is free
+    peer.write_all(b"\x00\xfe\x01\0\0\0\0\0").unwrap();
+    assert_eq!(running.join().unwrap(), Disconnect::OverInputBudget);
 }

@@ -27,7 +27,7 @@ use crate::protocol::event::{self, Event};
 use crate::protocol::json::Text;
 use crate::protocol::limits::MAX_CHANNELS;
 use crate::telemetry::counters;
-use crate::telemetry::labels::{AuthFailure, CloseCode};
+use crate::telemetry::labels::{AuthFailure, CloseCode, RejectReason};
 use crate::telemetry::metric_types::Label;
 use crate::telemetry::throttle::Throttle;
 use crate::websocket::{Disconnect, Session, WebSocketPush, frame};
@@ -91,6 +91,7 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         connection.socket,
         push.clone(),
         early,
+        connection.input_charge,
         limits,
         subscriber.shutdown,
     );
@@ -298,6 +299,7 @@ fn record_disconnect(id: u64, reason: Disconnect) {
                 warn!("client cut conn={id} ending=too_many_messages suppressed={suppressed}");
             }
         }
+        Disconnect::OverInputBudget => counters::REJECTIONS.add_one(RejectReason::InputTotal),
         Disconnect::NotAuthorized(failure) => {
             if let Some(suppressed) = REJECTED_TOKENS.pass() {
                 let reason = failure.name();
