@@ -20,7 +20,12 @@ pub fn answer(
 ) -> Answer<Subscriber> {
     let response = match (request.head.method, request.head.path.as_str()) {
         (Method::Post, "/broadcast") => {
-            broadcast::answer(request, &config.verifier, &services.hub, &services.shutdown)
+            let Services { hub, shutdown, .. } = services;
+            let response = broadcast::answer(request, &config.verifier, hub, shutdown);
+            if response.status() == Status::Ok {
+                connection.permit.mark_proven();
+            }
+            response
         }
         (Method::Get | Method::Head, "/subscribe") => {
             return subscribe::answer(&request.head, connection, services, config);

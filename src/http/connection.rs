@@ -38,7 +38,7 @@ pub struct Limits {
     pub request: Duration,
     /// Longest time between two requests.
     pub idle: Duration,
-    /// Longest time in which the peer takes no byte of a response.
+    /// Longest time for the peer to take a response.
     pub write: Duration,
 }
 
@@ -115,6 +115,9 @@ impl Connection {
                 Ok(progress) => progress,
                 Err(error) => return Next::Rejected(error),
             };
+            if let Phase::Request(guard) = &self.phase {
+                guard.mark_partial();
+            }
             if let Err(over_budget) = self.charge_next_read() {
                 return reject_over_budget(over_budget);
             }
@@ -166,8 +169,32 @@ impl Connection {
         self.inner.input_charge.clear();
     }
 
+    /// Sends bytes within one limit for all of them: a peer that takes them one by one would hold
+    /// its place for ever. Unless it takes them at once, it may be evicted.
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.inner.socket.send_all(bytes, self.limits.write)
+        let deadline = Instant::now() + self.limits.write;
+        let sent = match self.inner.socket.send(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            sent => sent?,
+        };
+        if sent == bytes.len() {
+            return Ok(());
+        }
+        self.mark_sending();
+        self.inner.socket.send_all(&bytes[sent..], deadline)
+    }
+
+    fn mark_sending(&self) {
+        if let Phase::Request(guard) = &self.phase {
+            guard.mark_sending();
+        }
+    }
+
+    /// Ends the sending side, and waits until the peer has taken what was sent.
+    fn linger(&mut self) {
+        self.release_input();
+        self.mark_sending();
+        self.inner.socket.linger(self.limits.write);
     }
 
     /// Sends a response. Returns whether the connection is kept; if not, the caller drops it.
@@ -179,21 +206,17 @@ impl Connection {
         }
         // A client that did not ask for the end may have sent more.
         if persistence == Persistence::Close && (is_stopping || !self.input.is_empty()) {
-            self.release_input();
-            self.inner.socket.linger(self.limits.write);
+            self.linger();
         }
         persistence
     }
 
     /// Sends an error, and ends the connection so that the error arrives.
     pub fn reject(mut self, error: HttpError) {
-        if let Phase::Request(guard) = &self.phase {
-            guard.mark_rejected();
-        }
         self.release_input();
-        let response = Response::from(error).encode_without_head();
-        if self.send(&response).is_ok() {
-            self.inner.socket.linger(self.limits.write);
+        self.mark_sending();
+        if self.send(&encode(error)).is_ok() {
+            self.linger();
         }
     }
 
@@ -301,6 +324,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// An error, as it is sent to a peer whose request could not be read.
+pub fn encode(error: HttpError) -> Vec<u8> {
+    Response::from(error).encode_without_head()
 }
 
 /// Counts and logs a request for which there is no memory, and says so.

@@ -34,12 +34,12 @@ mod serve;
 mod status;
 
 pub use chunked::Chunked;
-pub use connection::{Connection, Limits, Next};
+pub use connection::{Connection, Limits, Next, encode};
 pub use decoder::{Decoder, Progress, Request};
 pub use error::HttpError;
 pub use head::{Head, Method, Version};
 pub use local_host::LocalHost;
 pub use origin::Origins;
 pub use response::{Persistence, Response};
-pub use serve::{Answer, Service, Upgraded, reject_connection, serve};
+pub use serve::{Answer, Service, Upgraded, serve};
 pub use status::Status;

@@ -90,17 +90,6 @@ pub fn serve<S: Service>(
     }
 }
 
-/// Answers a connection with an error, whatever it has sent or will, and ends it.
-pub fn reject_connection<S: Service>(
-    connection: net::Connection,
-    error: HttpError,
-    service: &S,
-    shutdown: Shutdown,
-) {
-    let connection = Connection::new(connection, service.limits(), shutdown);
-    reject(connection, error, service);
-}
-
 fn reject<S: Service>(connection: Connection, error: HttpError, service: &S) {
     service.count(error.status);
     connection.reject(error);

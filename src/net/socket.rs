@@ -107,29 +107,45 @@ impl Socket {
         }
     }
 
-    /// Sends all of `bytes`; waits as long as the peer takes some of them within each `stall`.
+    /// Sends all of `bytes`, and waits for the peer to take them until `deadline`.
     ///
     /// # Errors
-    /// `TimedOut` when the peer took nothing for `stall`; others mean that it is gone.
-    pub fn send_all(&self, mut bytes: &[u8], stall: Duration) -> io::Result<()> {
+    /// `TimedOut` when the peer has not taken all of them by then; others mean that it is gone.
+    pub fn send_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         let mut last_wait = Wait::Ready;
         while !bytes.is_empty() {
             match self.send(bytes) {
-                Ok(sent) => {
-                    bytes = &bytes[sent..];
-                    last_wait = Wait::Ready;
-                }
+                Ok(sent) => bytes = &bytes[sent..],
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
                 Err(_) if last_wait == Wait::TimedOut => return Err(ErrorKind::TimedOut.into()),
                 Err(_) => {
                     // One more try follows after the time is up: `poll` reports a socket writable
                     // when a third of its buffer is free, and a slow reader may have freed less.
                     let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
-                    last_wait = wait(&mut fds, Some(Instant::now() + stall))?;
+                    last_wait = wait(&mut fds, Some(deadline))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Ends the sending side; false when the peer is gone.
+    pub fn end_sending(&self) -> bool {
+        self.0.shutdown(Shutdown::Write).is_ok()
+    }
+
+    /// Drops what has arrived, about `most` bytes of it; false when the peer has ended its side.
+    pub fn drop_input(&self, most: usize) -> bool {
+        let mut scratch = [0; READ_SIZE];
+        let mut dropped = 0;
+        while dropped < most {
+            match self.receive(&mut scratch) {
+                Ok(0) => return false,
+                Ok(received) => dropped += received,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        true
     }
 
     /// Ends the sending side, then reads and drops input until the peer ends its side too, at most
@@ -141,8 +157,8 @@ impl Socket {
         let deadline = Instant::now() + limit;
         let mut dropped = 0;
         let mut scratch = vec![0; READ_SIZE];
-        if self.0.shutdown(Shutdown::Write).is_err() {
-            return; // the peer is gone already
+        if !self.end_sending() {
+            return;
         }
         while dropped < LINGER_BYTES {
             match self.receive(&mut scratch) {

@@ -27,7 +27,6 @@ use crate::hub::Stats;
 use crate::net::Shutdown;
 use crate::net::acceptor::Acceptor;
 use crate::net::connections::{self, Connections};
-use crate::net::worker_pool::WorkerPool;
 use crate::telemetry::{counters, log as logging};
 use reload::Reload;
 use systemd::notify::Notifier;
@@ -122,7 +121,7 @@ fn serve(
     }
     let acceptor = Acceptor {
         listener: main,
-        pool: WorkerPool::new(STACK_SIZE),
+        stack_size: STACK_SIZE,
         connections: connections.clone(),
         input_budget: services.input_budget,
         service: state,

@@ -11,10 +11,10 @@ use crate::api::{
 };
 use crate::auth::Verifier;
 use crate::config::Config;
-use crate::http::{self, Answer, Request, Status};
+use crate::http::{self, Answer, HttpError, Request, Status};
 use crate::hub::Hub;
 use crate::hub::queue::QueueBudget;
-use crate::net::acceptor::Serve;
+use crate::net::acceptor::{Refusal, Serve};
 use crate::net::connections::{self, Connections, IpPermit, OverIpLimit, PerIpLimit};
 use crate::net::{self, InputBudget, Shutdown};
 use crate::telemetry::counters;
@@ -128,13 +128,18 @@ impl Serve for State {
         }
     }
 
-    fn reject(&self, connection: net::Connection, reason: OverIpLimit) {
-        subscribe::record_over_ip_limit(reason);
-        let (error, shutdown) = (
-            subscribe::over_ip_limit(reason),
-            self.services.shutdown.clone(),
-        );
-        http::reject_connection(connection, error, self, shutdown);
+    fn refuse(&self, reason: Refusal) -> Vec<u8> {
+        let error = match reason {
+            Refusal::OverIpLimit(over_limit) => {
+                subscribe::record_over_ip_limit(over_limit);
+                subscribe::over_ip_limit(over_limit)
+            }
+            Refusal::NoThread => {
+                HttpError::new(Status::Unavailable, "no thread is left; try again")
+            }
+        };
+        http::Service::count(self, error.status);
+        http::encode(error)
     }
 }
 

@@ -20,12 +20,10 @@ use parking_lot::Mutex;
 use super::services::Services;
 use crate::http::{
     self, Answer, Head, HttpError, Limits, LocalHost, Method, Request, Response, Status,
-    reject_connection,
 };
-use crate::net::acceptor::{Acceptor, Serve};
+use crate::net::acceptor::{Acceptor, Refusal, Serve};
 use crate::net::connections::{Connections, IpPermit, OverIpLimit};
 use crate::net::listener::Listener;
-use crate::net::worker_pool::WorkerPool;
 use crate::net::{self, Shutdown};
 use crate::telemetry::prometheus;
 
@@ -65,7 +63,7 @@ pub fn start(services: Services, listener: Listener, stack_size: usize) -> io::R
     };
     let acceptor = Acceptor {
         listener,
-        pool: WorkerPool::new(stack_size),
+        stack_size,
         connections: Connections::without_reserve(MAX_CONNECTIONS),
         input_budget,
         service: Arc::new(server),
@@ -88,9 +86,12 @@ impl Serve for MetricsServer {
         debug!("disconnected conn={id} ending=metrics");
     }
 
-    fn reject(&self, connection: net::Connection, reason: OverIpLimit) {
-        let error = HttpError::new(Status::Unavailable, reason.to_string());
-        reject_connection(connection, error, self, self.shutdown.clone());
+    fn refuse(&self, reason: Refusal) -> Vec<u8> {
+        let message = match reason {
+            Refusal::OverIpLimit(over_limit) => over_limit.to_string(),
+            Refusal::NoThread => "no thread is left; try again".to_owned(),
+        };
+        http::encode(HttpError::new(Status::Unavailable, message))
     }
 }
 

@@ -71,10 +71,12 @@ fn row(setting: &Setting, variables: &Variables, config: &Config) -> Option<Stri
 /// The warnings of the server, and those about this machine that only this command gives.
 fn warnings(variables: &Variables, config: &Config) -> Vec<String> {
     let mut warnings = config.warnings();
-    let possible = connections::limit(None);
-    if let Some(wanted) = config.max_connections.filter(|&wanted| wanted > possible) {
+    let possible = connections::possible();
+    let is_over = |wanted: &usize| *wanted > possible.connections;
+    if let Some(wanted) = config.max_connections.filter(is_over) {
+        let (allowed, limit) = (possible.connections, possible.limit);
         warnings.push(format!(
-            "BIFROST_MAX_CONNECTIONS is {wanted}, over the {possible} that the file limit allows here"
+            "BIFROST_MAX_CONNECTIONS is {wanted}, over the {allowed} that {limit} allows here"
         ));
     }
     let files = SETTINGS.iter().filter(|setting| setting.is_secret_file());

@@ -1,8 +1,8 @@
-//! The limit of connections, from the settings and from the limit of open files.
+//! The connections that the limit of open files allows.
 
-use log::warn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::machine_limit::Possible;
 use super::table::RESERVE;
 
 /// Descriptors for everything but connections: standard streams, listeners, spares.
@@ -10,9 +10,8 @@ const OWN_FILES: u64 = 64;
 /// Descriptors of a subscriber: its socket and its waker.
 const FILES_PER_CONNECTION: u64 = 2;
 
-/// Raises the limit of open files as far as allowed, and returns the number of connections that
-/// it allows, or the configured one if that is less.
-pub fn limit(configured: Option<usize>) -> usize {
+/// Raises the limit of open files as far as allowed, and returns how many connections it allows.
+pub fn raise() -> Possible {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -22,17 +21,10 @@ pub fn limit(configured: Option<usize>) -> usize {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    let possible = possible_with(files.unwrap_or(u64::MAX));
-    match configured {
-        Some(configured) if configured > possible => {
-            warn!(
-                "BIFROST_MAX_CONNECTIONS is over what the file limit allows, and is lowered \
-                 configured={configured} possible={possible} cure=\"raise LimitNOFILE\""
-            );
-            possible
-        }
-        Some(configured) => configured,
-        None => possible,
+    Possible {
+        connections: possible_with(files.unwrap_or(u64::MAX)),
+        limit: "the file limit",
+        cure: "raise LimitNOFILE",
     }
 }
 

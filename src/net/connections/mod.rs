@@ -1,16 +1,21 @@
 //! The open connections: how many there may be, what each is doing, and which is evicted when
 //! another needs its place.
 //!
-//! [`Connections`] is the table as the server sees it, `table` its entries and counts. `entry` is the
-//! state of one connection, and its place in the order of eviction; `eviction` evicts. `permit` is a
-//! connection's own part, which keeps its place in the table. `ip_limit` counts by IP address.
+//! [`Connections`] is the table as the server sees it, `table` its entries and counts. `order` is what
+//! connections do, and in which order they are evicted; `eviction` evicts. `entry` is a connection as
+//! other threads see it, `permit` its own part, which keeps its place in the table. `limit` is how
+//! many there can be on this machine, by its limits of files and threads. `ip_limit` counts by IP address.
 
 mod entry;
 mod eviction;
 mod file_limit;
 mod ip_limit;
+mod limit;
+mod machine_limit;
+mod order;
 mod permit;
 mod table;
+mod thread_limit;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,9 +23,11 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-pub use entry::{ConnState, ConnectionEntry, EvictionPriority, PushConnection};
-pub use file_limit::limit;
+pub use entry::{ConnectionEntry, PushConnection};
 pub use ip_limit::{IpPermit, OverIpLimit, PerIpLimit};
+pub use limit::{limit, possible};
+pub use machine_limit::Possible;
+pub use order::Room;
 pub use permit::{ConnectionPermit, RequestGuard};
 pub use table::RESERVE;
 
@@ -86,27 +93,21 @@ impl Connections {
     pub fn register(&self, socket: Socket) -> ConnectionPermit {
         let entry = Arc::new(ConnectionEntry::new(socket));
         let mut entries = self.0.entries.lock();
-        entries.accepted += 1;
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        entries.open.insert(id, entry.clone());
+        entries.insert(id, entry.clone());
         drop(entries);
         ConnectionPermit::new(id, entry, self.0.clone())
     }
 
     /// The entry of a connection that is still open.
     pub fn find(&self, id: u64) -> Option<Arc<ConnectionEntry>> {
-        self.0.entries.lock().open.get(&id).cloned()
+        self.0.entries.lock().get(id).cloned()
     }
 
     /// Whether another connection may be upgraded, if need be after an eviction. The asking
     /// connection counts itself, and can't be evicted.
     pub fn can_upgrade(&self) -> bool {
         self.0.entries.lock().fit_in(self.limit())
-    }
-
-    /// Whether another connection may be accepted.
-    pub fn can_accept(&self) -> bool {
-        self.0.entries.lock().count() < self.hard_limit()
     }
 
     /// Waits until another connection may be accepted; false when `deadline` passes before.
@@ -128,7 +129,7 @@ impl Connections {
     /// Wakes the threads of all upgraded connections, so that they see the shutdown.
     pub fn wake_upgraded(&self) {
         let entries = self.0.entries.lock();
-        let upgraded = entries.open.values().filter_map(|entry| entry.push());
+        let upgraded = entries.all().filter_map(|entry| entry.push());
         upgraded.for_each(PushConnection::wake);
     }
 
@@ -145,7 +146,7 @@ impl Connections {
 
     /// Waits until no connection is left; false when `deadline` passes before.
     pub fn wait_for_end(&self, deadline: Instant) -> bool {
-        self.wait_until(|entries| entries.open.is_empty(), deadline)
+        self.wait_until(|entries| entries.is_empty(), deadline)
     }
 
     fn wait_until(&self, is_so: impl Fn(&Entries) -> bool, deadline: Instant) -> bool {

@@ -6,6 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use super::order::OVERDUE;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// A registered connection and its peer.
 fn register(connections: &Connections) -> (ConnectionPermit, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -17,9 +21,29 @@ fn register(connections: &Connections) -> (ConnectionPermit, TcpStream) {
 /// The same, with a whole request that is not answered.
 fn active(connections: &Connections) -> (RequestGuard, ConnectionPermit, TcpStream) {
     let (permit, peer) = register(connections);
-    let request = permit.begin_request().unwrap();
-    assert!(request.mark_whole());
-    (request, permit, peer)
+    (permit.begin_request().unwrap(), permit, peer)
+}
+
+/// The same, after a request that was answered.
+fn idle(connections: &Connections) -> (ConnectionPermit, TcpStream) {
+    let (request, permit, peer) = active(connections);
+    drop(request);
+    (permit, peer)
+}
+
+/// The same, after a broadcast with a good token.
+fn proven(connections: &Connections) -> (ConnectionPermit, TcpStream) {
+    let (mut permit, peer) = idle(connections);
+    permit.mark_proven();
+    (permit, peer)
+}
+
+fn wait_for_input(permit: &ConnectionPermit) {
+    let deadline = Instant::now() + LIMIT;
+    while !permit.has_input() {
+        assert!(Instant::now() < deadline, "the input does not arrive");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -32,8 +56,10 @@ fn a_reserve_is_kept_beyond_the_limit() {
     assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
     all.extend((3..2 + RESERVE).map(active));
     assert!(!connections.wait_until_can_accept(Instant::now()));
+    assert_eq!(connections.make_room(), Room::Full(None));
     all.pop();
     assert!(connections.wait_until_can_accept(Instant::now()));
+    assert_eq!(connections.make_room(), Room::Free);
     all.clear();
     assert!(connections.wait_for_end(Instant::now()));
 }
@@ -54,69 +80,107 @@ fn the_limit_may_change_while_connections_are_open() {
 #[test]
 fn the_longest_idle_connection_is_evicted() {
     let connections = Connections::new(2);
-    let mut all: Vec<_> = (0..3).map(|_| register(&connections)).collect();
-    let subscribed = all[0].0.entry().clone();
-    assert!(all[0].0.subscribe());
-    let order = |permit: &ConnectionPermit| permit.entry().eviction_order();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while order(&all[1].0) == order(&all[2].0) {
-        assert!(Instant::now() < deadline, "the clock stands still");
-        drop(all[1].0.begin_request());
-    }
-    // The new connection has been idle for longer than the one that was answered just now.
-    let (upgrading, _peer) = register(&connections);
-    let request = upgrading.begin_request().unwrap();
-    assert!(request.mark_whole());
-    assert!(connections.evict_for_upgrade() && all[1].0.begin_request().is_none());
-    assert!(all[2].0.begin_request().is_none());
-    assert_eq!(all[2].1.read(&mut [0; 1]).unwrap(), 0, "it is cut");
+    let (subscribed, _subscriber) = register(&connections);
+    assert!(subscribed.subscribe());
+    let (first, mut cut) = idle(&connections);
+    let (second, _peer) = idle(&connections);
+    drop(first.begin_request()); // it is idle since now, and the second one since before
+    let (_request, _upgrading, _other) = active(&connections);
+    assert!(connections.evict_for_upgrade());
+    assert!(second.is_evicted() && second.begin_request().is_none());
+    assert!(first.is_evicted() && first.begin_request().is_none());
+    assert_eq!(cut.read(&mut [0; 1]).unwrap(), 0, "it is cut");
     assert!(!subscribed.is_evicted());
-    drop((request, all));
-    assert!(connections.can_upgrade());
+    let occupancy = connections.occupancy();
+    assert_eq!((occupancy.open, occupancy.evicted), (2, 2));
+    drop((first, second));
+    assert_eq!(connections.occupancy().open, 2);
 }
 
 #[test]
-fn a_connection_that_sends_its_request_is_evicted_last() {
+fn a_connection_that_sends_its_request_is_waited_for() {
     let connections = Connections::new(1);
     let (half, _peer) = register(&connections);
     let reading = half.begin_request().unwrap();
+    reading.mark_partial();
     let _active = active(&connections);
-    let mut entries = connections.0.entries.lock();
-    assert!(entries.evict_one(EvictionPriority::Idle).is_none());
-    drop(entries);
-    assert!(connections.evict_for_upgrade());
+    let begun = Instant::now();
+    assert!(connections.evict_for_upgrade() && begun.elapsed() >= OVERDUE / 2);
     assert!(!reading.mark_whole());
+}
+
+#[test]
+fn a_request_that_arrives_whole_meanwhile_is_answered() {
+    let connections = Connections::new(1);
+    let (half, _peer) = register(&connections);
+    let reading = half.begin_request().unwrap();
+    reading.mark_partial();
+    let _active = active(&connections);
+    assert!(reading.mark_whole());
+    assert!(!connections.evict_for_upgrade() && !half.is_evicted());
+}
+
+#[test]
+fn an_answer_that_is_not_taken_protects_nobody() {
+    let connections = Connections::new(1);
+    let (request, slow, _peer) = active(&connections);
+    let _active = active(&connections);
+    request.mark_sending();
+    assert!(connections.evict_for_upgrade() && slow.is_evicted());
+    drop(request);
+    assert!(slow.begin_request().is_none());
 }
 
 #[test]
 fn nothing_is_evicted_if_it_would_not_make_room() {
     let connections = Connections::new(1);
-    let all: Vec<_> = (0..3).map(|_| register(&connections)).collect();
-    let _active: Vec<_> = all[..2]
-        .iter()
-        .map(|(permit, _)| {
-            let request = permit.begin_request().unwrap();
-            assert!(request.mark_whole());
-            request
-        })
-        .collect();
+    let _active: Vec<_> = (0..3).map(|_| active(&connections)).collect();
+    let (idle, _peer) = idle(&connections);
     assert!(!connections.can_upgrade() && !connections.evict_for_upgrade());
-    assert!(all[2].0.begin_request().is_some());
+    assert!(idle.begin_request().is_some());
 }
 
 #[test]
-fn a_connection_with_unread_input_is_not_evicted() {
-    let connections = Connections::new(1);
-    let (permit, mut peer) = register(&connections);
-    let _active = active(&connections);
-    peer.write_all(b"GET").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !permit.entry().has_input() {
-        assert!(Instant::now() < deadline, "the input does not arrive");
-        thread::yield_now();
+fn the_acceptor_gives_a_newcomer_a_moment_before_another() {
+    let connections = Connections::without_reserve(1);
+    let (new, _peer) = register(&connections);
+    let Room::Full(Some(until)) = connections.make_room() else {
+        panic!("it is evicted at once, or never");
+    };
+    assert!(!connections.wait_until_can_accept(until) && !new.is_evicted());
+    assert_eq!(connections.make_room(), Room::Free);
+    assert!(new.is_evicted());
+}
+
+#[test]
+fn a_proven_connection_outlasts_strangers_whatever_they_have_sent() {
+    let connections = Connections::without_reserve(3);
+    let (publisher, _peer) = proven(&connections);
+    let strangers: Vec<_> = (0..2)
+        .map(|_| {
+            let (stranger, mut peer) = idle(&connections);
+            peer.write_all(b"GET").unwrap();
+            wait_for_input(&stranger);
+            (stranger, peer)
+        })
+        .collect();
+    for (stranger, _) in &strangers {
+        assert_eq!(connections.evict_for_thread(), Room::Free);
+        assert!(stranger.is_evicted() && !publisher.is_evicted());
     }
-    assert!(!connections.evict_for_upgrade());
-    assert!(permit.begin_request().is_some());
+    assert_eq!(connections.evict_for_thread(), Room::Free);
+    assert!(publisher.is_evicted());
+    assert_eq!(connections.evict_for_thread(), Room::Full(None));
+}
+
+#[test]
+fn a_proven_connection_with_unread_input_is_not_evicted() {
+    let connections = Connections::without_reserve(1);
+    let (publisher, mut peer) = proven(&connections);
+    peer.write_all(b"POST").unwrap();
+    wait_for_input(&publisher);
+    assert_eq!(connections.make_room(), Room::Full(None));
+    assert!(publisher.begin_request().is_some());
 }
 
 /// An upgraded connection that ignores what the table asks of it.
@@ -166,8 +230,12 @@ fn an_evicted_connection_that_was_upgraded_is_told() {
     permit.upgrade(Telling(sender));
     permit.await_token();
     connections.wake_upgraded();
-    assert!(!connections.can_accept() && connections.evict_for_accept());
+    let deadline = Instant::now() + LIMIT;
+    while connections.make_room() != Room::Free {
+        assert!(Instant::now() < deadline, "it is never evicted");
+        thread::yield_now();
+    }
     assert_eq!(told.try_iter().collect::<Vec<_>>(), ["wake", "close"]);
     assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "it is cut");
-    assert!(permit.is_evicted() && connections.can_accept());
+    assert!(permit.is_evicted());
 }

@@ -38,7 +38,14 @@ const STACK_SIZE: usize = 4 * 1024 * 1024;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(config);
 /// The threads are kept from one input to the next, as in the server.
-static POOL: LazyLock<WorkerPool> = LazyLock::new(|| WorkerPool::new(STACK_SIZE));
+static POOL: LazyLock<WorkerPool<Served>> = LazyLock::new(|| {
+    WorkerPool::new(STACK_SIZE, |(state, connection): Served| {
+        state.serve(connection)
+    })
+});
+
+/// A connection, and what serves it.
+type Served = (Arc<State>, Connection);
 
 /// No time limit passes, so that all that happens follows from the input.
 fn config() -> Config {
@@ -85,8 +92,7 @@ impl Server {
         let (ours, connection) = self.open();
         ours.set_nonblocking(true).expect("a socket of ours");
         let state = self.state.clone();
-        POOL.execute(move || state.serve(connection))
-            .expect("a thread");
+        assert!(POOL.execute((state, connection)).is_ok(), "no thread");
         Peer {
             stream: ours,
             received: Vec::new(),
