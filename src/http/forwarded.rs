@@ -3,13 +3,25 @@
 //! Each proxy appends the address that it saw to the list that it received. Only what a trusted
 //! proxy has appended can be believed, so the list is read from its end.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use super::head::Head;
 
-/// The client's address in a request of a trusted proxy: the last one in the list that is not a
-/// trusted proxy itself. None if the proxy sends no list, or its end is not an address.
-pub fn client(head: &Head, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+/// What a trusted proxy says of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Nothing: it sends no list.
+    Unlisted,
+    /// Its address.
+    Known(IpAddr),
+    /// Something that is no address, such as `unknown` (RFC 7239 §6.2).
+    Unreadable,
+}
+
+/// The client in a request of a trusted proxy: the last one in the list that is not a trusted proxy
+/// itself.
+pub fn client(head: &Head, is_trusted: impl Fn(IpAddr) -> bool) -> Client {
     let listed: Vec<&str> = head.values("X-Forwarded-For").collect();
     let mut addresses: Vec<Option<IpAddr>> = if listed.is_empty() {
         head.values("Forwarded")
@@ -20,11 +32,12 @@ pub fn client(head: &Head, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr
         let entries = listed.iter().flat_map(|value| value.split(','));
         entries.map(address).collect()
     };
-    let mut last = None;
+    let mut last = Client::Unlisted;
     while let Some(address) = addresses.pop() {
-        last = Some(address?);
-        if !is_trusted(address?) {
-            break;
+        match address {
+            None => return Client::Unreadable,
+            Some(address) if !is_trusted(address) => return Client::Known(address),
+            Some(proxy) => last = Client::Known(proxy),
         }
     }
     last
@@ -41,15 +54,26 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     address(quoted.unwrap_or(node))
 }
 
-/// An address with or without a port; IPv6 with or without brackets.
+/// An address with or without a port; IPv6 with or without brackets and a zone (RFC 4007 §11), which
+/// means something only to the proxy.
 fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+    let text = without_zone(text.trim());
+    let text = text.as_ref();
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
     let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
     let address = address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
     Some(address.to_canonical())
+}
+
+/// `[fe80::1%eth0]:80` as `[fe80::1]:80`.
+fn without_zone(text: &str) -> Cow<'_, str> {
+    let Some((address, zone)) = text.split_once('%') else {
+        return Cow::Borrowed(text);
+    };
+    let port = zone.find(']').map_or("", |end| &zone[end..]);
+    Cow::Owned(format!("{address}{port}"))
 }
 
 #[cfg(test)]
@@ -61,7 +85,11 @@ mod tests {
         let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n");
         let (head, _) = Head::parse(text.as_bytes()).unwrap().unwrap();
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
-        client(&head, |address| address == proxy).map(|address| address.to_string())
+        match client(&head, |address| address == proxy) {
+            Client::Known(address) => Some(address.to_string()),
+            Client::Unreadable => Some("unreadable".into()),
+            Client::Unlisted => None,
+        }
     }
 
     #[test]
@@ -89,10 +117,15 @@ mod tests {
                 "Forwarded: for=1.2.3.4\r\nX-Forwarded-For: 5.6.7.8",
                 Some("5.6.7.8"),
             ),
-            ("X-Forwarded-For: 1.2.3.4, unknown", None),
-            ("Forwarded: for=_hidden", None),
-            ("Forwarded: by=1.2.3.4", None),
-            ("X-Forwarded-For: ", None),
+            ("X-Forwarded-For: fe80::1%eth0", Some("fe80::1")),
+            ("X-Forwarded-For: [fe80::1%25eth0]:80", Some("fe80::1")),
+            ("Forwarded: for=\"[fe80::1%1]\"", Some("fe80::1")),
+            ("X-Forwarded-For: 1.2.3.4, unknown", Some("unreadable")),
+            ("X-Forwarded-For: unknown, 10.0.0.1", Some("unreadable")),
+            ("X-Forwarded-For: 1.2.3.4%, x%y]", Some("unreadable")),
+            ("Forwarded: for=_hidden", Some("unreadable")),
+            ("Forwarded: by=1.2.3.4", Some("unreadable")),
+            ("X-Forwarded-For: ", Some("unreadable")),
             ("A: b", None),
         ] {
             assert_eq!(found(headers).as_deref(), expected, "{headers}");

@@ -71,6 +71,51 @@ fn clients_behind_a_proxy_count_by_their_own_addresses() {
 }
 
 #[test]
+fn clients_whose_address_a_proxy_hides_share_one_limit() {
+    let server = Server::with(&[
+        ("BIFROST_MAX_CONNECTIONS_PER_IP", "2"),
+        ("BIFROST_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let hidden = [
+        subscribe(&server, "X-Forwarded-For: unknown"),
+        subscribe(&server, "Forwarded: for=_hidden"),
+    ];
+    assert!(hidden.iter().all(Result::is_ok));
+    let third = subscribe(&server, "X-Forwarded-For: 1.2.3.4, none-of-your-business");
+    assert_eq!(third.err(), Some(503));
+    // A zone and a port are no part of an address.
+    let zones = [
+        subscribe(&server, "X-Forwarded-For: fe80::1%eth0"),
+        subscribe(&server, "X-Forwarded-For: [fe80::1%eth1]:4711"),
+    ];
+    assert!(zones.iter().all(Result::is_ok));
+    let third = subscribe(&server, "X-Forwarded-For: fe80::1");
+    assert_eq!(third.err(), Some(503));
+    // A proxy that says nothing at all is not limited.
+    let silent: Vec<_> = (0..4).map(|_| server.raw()).collect();
+    drop((hidden, silent));
+    eventually("a hidden client may connect again", || {
+        subscribe(&server, "X-Forwarded-For: unknown").ok()
+    });
+}
+
+#[test]
+fn proxies_may_be_written_as_ipv4_in_ipv6() {
+    for proxies in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104"] {
+        let server = Server::with(&[
+            ("BIFROST_MAX_CONNECTIONS_PER_IP", "1"),
+            ("BIFROST_TRUSTED_PROXIES", proxies),
+        ]);
+        let _first = subscribe(&server, "X-Forwarded-For: 1.2.3.4").expect("within the limit");
+        assert!(subscribe(&server, "X-Forwarded-For: 5.6.7.8").is_ok());
+        assert_eq!(
+            subscribe(&server, "X-Forwarded-For: 1.2.3.4").err(),
+            Some(503)
+        );
+    }
+}
+
+#[test]
 fn forwarded_address_of_an_untrusted_peer_is_ignored() {
     let server = Server::with(&[
         ("BIFROST_MAX_CONNECTIONS_PER_IP", "1"),

@@ -11,7 +11,8 @@ pub use subscriber::{STACK_SIZE, Subscriber, serve};
 
 use super::runtime_config::RuntimeConfig;
 use super::services::Services;
-use crate::http::{Answer, Head, HttpError, Status, forwarded};
+use crate::http::forwarded::{self, Client};
+use crate::http::{Answer, Head, HttpError, Status};
 use crate::net;
 use crate::net::connections::{IpPermit, OverIpLimit, PerIpLimit};
 use crate::telemetry::counters;
@@ -73,7 +74,8 @@ fn reject(reason: RejectReason, message: &str) -> Answer<Subscriber> {
 }
 
 /// Counts a client behind a trusted proxy towards the limit of its own address, which the proxy
-/// gives. Every other connection counts since it was accepted.
+/// gives; one that the proxy hides, towards the proxy's. Every other connection counts since it was
+/// accepted.
 fn acquire_ip_permit(
     head: &Head,
     connection: &net::Connection,
@@ -82,9 +84,12 @@ fn acquire_ip_permit(
     if !per_ip.is_trusted(connection.peer) {
         return Ok(None);
     }
-    let client = forwarded::client(head, |address| per_ip.is_trusted(address));
-    let permit = client.map(|client| per_ip.acquire(client)).transpose()?;
-    Ok(permit.filter(IpPermit::is_counted))
+    let permit = match forwarded::client(head, |address| per_ip.is_trusted(address)) {
+        Client::Unlisted => return Ok(None),
+        Client::Known(client) => per_ip.acquire(client)?,
+        Client::Unreadable => per_ip.acquire_hidden(connection.peer)?,
+    };
+    Ok(Some(permit).filter(IpPermit::is_counted))
 }
 
 /// The error for a connection over the limit of its IP address.

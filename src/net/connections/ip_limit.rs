@@ -2,7 +2,7 @@
 //!
 //! A direct peer counts from the accept on. A client behind a trusted proxy counts when it
 //! subscribes, by the address that the proxy gives: before that, and for plain HTTP, the connection
-//! is the proxy's.
+//! is the proxy's. Those whose address it hides count as one client.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -91,6 +91,19 @@ impl PerIpLimit {
         if self.is_trusted(peer) {
             return Ok(IpPermit::uncounted());
         }
+        self.count(peer)
+    }
+
+    /// Counts a client whose address a trusted proxy does not give, as one of the proxy's own: all of
+    /// them share one limit, so that nobody evades it by hiding.
+    ///
+    /// # Errors
+    /// When so many are connected already.
+    pub fn acquire_hidden(&self, proxy: IpAddr) -> Result<IpPermit, OverIpLimit> {
+        self.count(proxy.to_canonical())
+    }
+
+    fn count(&self, peer: IpAddr) -> Result<IpPermit, OverIpLimit> {
         let limit = self.0.limit.unwrap_or(usize::MAX);
         let address = site(peer);
         let mut counts = self.0.counts.0.lock();
@@ -185,6 +198,15 @@ mod tests {
             per_ip.acquire(proxy).unwrap(),
         ];
         assert!(per_ip.is_trusted(proxy) && !permits[0].is_counted());
+    }
+
+    #[test]
+    fn clients_that_a_proxy_hides_share_its_limit() {
+        let per_ip = PerIpLimit::new(Some(1), Networks::parse("10.0.0.0/8").unwrap());
+        let hidden = per_ip.acquire_hidden(ip("::ffff:10.0.0.1")).unwrap();
+        assert!(hidden.is_counted() && per_ip.acquire_hidden(ip("10.0.0.1")).is_err());
+        assert!(per_ip.acquire_hidden(ip("10.0.0.2")).is_ok());
+        assert!(per_ip.acquire(ip("10.0.0.1")).is_ok());
     }
 
     #[test]
