@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 pub use error::ServerError;
 pub use listeners::Listeners;
@@ -42,11 +43,15 @@ const STACK_SIZE: usize = 5 * subscribe::STACK_SIZE;
 /// at that moment is still answered.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// Starts the log, logs and counts panics, and catches signals.
+/// Keeps the secret out of core dumps, starts the log, logs and counts panics, and catches signals.
 ///
 /// # Errors
 /// When a thread, a descriptor or a signal is not available.
 pub fn prepare(config: &Config) -> Result<Signals, ServerError> {
+    // A limit of the size would not do: a program that core dumps are piped to gets them whole. This
+    // also keeps other programs of the same user from reading the memory (prctl(2), ptrace(2)).
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| ServerError::new("can't switch core dumps off")(error.into()))?;
     logging::start(config.log).map_err(ServerError::new("can't start a thread"))?;
     std::panic::set_hook(Box::new(|panic| {
         // The place, not the message, which could quote what a client sent.

@@ -1,7 +1,8 @@
-//! Descriptors and threads run out: connected and new clients are served all the same.
+//! Descriptors and threads run out: connected and new clients are served all the same. And what the
+//! server's own user may not do.
 
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
@@ -10,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::support::process::{BINARY, Launch};
 use crate::support::raw::{HANDSHAKE, RawSocket};
 use crate::support::server::Server;
+use crate::support::server_with_metrics::{ANYWHERE, ServerWithMetrics};
 use crate::support::{raise_file_limit, token};
 use crate::tools::proc_stats::{ProcStats, expect_idle};
 use crate::tools::publisher::Publisher;
@@ -136,6 +138,30 @@ fn with_threads(launch: Launch, binary: &Path, limit: usize) -> Launch {
         .instead(binary)
         .under(&user)
         .under(&["prlimit", &nproc])
+}
+
+/// The secret is in the memory: neither a core dump nor another program of the same user gets it.
+#[test]
+fn memory_of_the_server_is_not_for_others_of_its_user() {
+    let copy = PublicCopy::new();
+    let launch = Launch::serve().env(ANYWHERE.0, ANYWHERE.1);
+    let server = ServerWithMetrics::over(with_threads(launch, &copy.path, 40).start());
+    // The kernel gives the files of a process that can't be dumped to root (proc_pid(5)).
+    let owner = |file: &str| {
+        let path = format!("/proc/{}/{file}", server.pid());
+        fs::metadata(path).expect("a file of the server").uid()
+    };
+    assert_eq!((owner("mem"), owner("maps")), (0, 0));
+    // The server itself can still read what it needs.
+    let scrape = server.scrape();
+    for name in [
+        "process_open_fds",
+        "process_threads",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+    ] {
+        assert!(scrape.value(name) > 0.0, "{name}");
+    }
 }
 
 #[test]
