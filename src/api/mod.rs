@@ -21,9 +21,11 @@ mod routes;
 pub mod runtime_config;
 pub mod services;
 pub mod subscribe;
+mod token_limit;
 
 pub use root_page::RootPage;
 pub use routes::answer;
 pub use runtime_config::{CurrentConfig, RuntimeConfig, SubscriberConfig};
 pub use services::Services;
 pub use subscribe::Subscriber;
+pub use token_limit::PerTokenLimit;

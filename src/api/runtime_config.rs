@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::root_page::RootPage;
+use super::token_limit::PerTokenLimit;
 use crate::auth::Verifier;
 use crate::http::{self, Origins};
 use crate::net::connections::PerIpLimit;
@@ -19,6 +20,8 @@ pub struct RuntimeConfig {
     pub http: http::Limits,
     /// The limit of connections per IP address.
     pub per_ip: PerIpLimit,
+    /// The limit of subscribers per token.
+    pub per_token: PerTokenLimit,
     /// Most connections, if configured.
     pub max_connections: Option<usize>,
     /// The pages that may subscribe; any, if none are configured.

@@ -28,6 +28,8 @@ pub struct Claims<'a> {
     exp: Option<&'a RawValue>,
     #[serde(borrow)]
     nbf: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sub: Option<&'a RawValue>,
     /// The channel of a broadcast.
     #[serde(borrow)]
     pub channel: Option<&'a RawValue>,
@@ -142,6 +144,14 @@ impl Verified {
     }
 }
 
+impl<'a> Claims<'a> {
+    /// Whose token it is (RFC 7519 §4.1.2). One that is not a string means nothing here.
+    pub fn subject(&self) -> Option<Cow<'a, str>> {
+        let json::Text(subject) = serde_json::from_str(self.sub?.get()).ok()?;
+        Some(subject)
+    }
+}
+
 fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
     URL_SAFE_NO_PAD
         .decode(part)
@@ -201,6 +211,24 @@ mod tests {
                 let verified = Verifier::new(&secret(), other).verify(&token);
                 assert_eq!(verified.is_ok(), algorithm == other);
             }
+        }
+    }
+
+    #[test]
+    fn the_subject_is_a_string_or_nothing() {
+        for (claims, subject) in [
+            (json!({"sub": "user:1"}), Some("user:1")),
+            (json!({"sub": "a\"\n"}), Some("a\"\n")),
+            (json!({"sub": ""}), Some("")),
+            (json!({"sub": 1}), None),
+            (json!({"sub": null}), None),
+            (json!({}), None),
+        ] {
+            let verified = Verifier::new(&secret(), Algorithm::HS512)
+                .verify(&signed(&claims, Algorithm::HS512))
+                .unwrap();
+            let claims = verified.claims(SystemTime::now()).unwrap();
+            assert_eq!(claims.subject().as_deref(), subject);
         }
     }
 

@@ -88,7 +88,7 @@ mod tests {
     }
 
     /// For each setting a value that is not its default.
-    const OTHERS: [(&str, &str); 21] = [
+    const OTHERS: [(&str, &str); 22] = [
         ("JWT_SECRET", "another-secret-of-32-bytes-or-more"),
         (
             "JWT_SECRET_PREVIOUS",
@@ -100,6 +100,7 @@ mod tests {
         ("BIFROST_METRICS_ADDR", "127.0.0.1:9464"),
         ("BIFROST_MAX_CONNECTIONS", "5"),
         ("BIFROST_MAX_CONNECTIONS_PER_IP", "5"),
+        ("BIFROST_MAX_CONNECTIONS_PER_TOKEN", "5"),
         ("BIFROST_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("BIFROST_MAX_BODY", "5B"),
         ("BIFROST_INPUT_TOTAL", "5B"),

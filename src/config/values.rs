@@ -47,6 +47,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// The most open connections of one address; nothing means no limit.
     pub max_connections_per_ip: Option<usize>,
+    /// The most subscribers with the same `sub`, or the same token; nothing means no limit.
+    pub max_connections_per_token: Option<usize>,
     /// The proxies that are trusted to name the client's address.
     pub trusted_proxies: Networks,
     /// The largest request body, in bytes.
@@ -80,6 +82,7 @@ impl Config {
             metrics_addr: None,
             max_connections: None,
             max_connections_per_ip: None,
+            max_connections_per_token: None,
             trusted_proxies: Networks::default(),
             max_body: 0,
             input_total: 0,

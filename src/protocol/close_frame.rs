@@ -21,6 +21,8 @@ pub enum CloseFrame {
     EmptyChannelName,
     /// The token lists a channel whose name is too long.
     LongChannelName,
+    /// Too many connections have shown the same token already, or one with the same `sub`.
+    TooManyConnections,
     /// The client sent a message that is too long.
     LongMessage,
     /// The client sent messages at too high a rate.
@@ -40,13 +42,14 @@ pub enum CloseFrame {
 
 impl CloseFrame {
     /// Every close frame that there is.
-    pub const ALL: [CloseFrame; 13] = [
+    pub const ALL: [CloseFrame; 14] = [
         CloseFrame::ProtocolError,
         CloseFrame::BinaryMessage,
         CloseFrame::InvalidUtf8,
         CloseFrame::TooManyChannels,
         CloseFrame::EmptyChannelName,
         CloseFrame::LongChannelName,
+        CloseFrame::TooManyConnections,
         CloseFrame::LongMessage,
         CloseFrame::TooManyMessages,
         CloseFrame::ServiceRestart,
@@ -65,6 +68,7 @@ impl CloseFrame {
             CloseFrame::TooManyChannels
             | CloseFrame::EmptyChannelName
             | CloseFrame::LongChannelName
+            | CloseFrame::TooManyConnections
             | CloseFrame::TooManyMessages => 1008,
             CloseFrame::LongMessage => 1009,
             CloseFrame::ServiceRestart => 1012,
@@ -85,6 +89,7 @@ impl CloseFrame {
             CloseFrame::LongChannelName => {
                 format!("Channel name is over {MAX_CHANNEL_NAME} bytes")
             }
+            CloseFrame::TooManyConnections => "Too many connections for this token".into(),
             CloseFrame::LongMessage => format!("Message is over {MAX_CLIENT_MESSAGE} bytes"),
             CloseFrame::TooManyMessages => "Too many messages".into(),
             CloseFrame::ServiceRestart => "Service restart".into(),

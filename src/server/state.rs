@@ -7,7 +7,8 @@ use std::time::Instant;
 use log::debug;
 
 use crate::api::{
-    self, CurrentConfig, RootPage, RuntimeConfig, Services, Subscriber, SubscriberConfig, subscribe,
+    self, CurrentConfig, PerTokenLimit, RootPage, RuntimeConfig, Services, Subscriber,
+    SubscriberConfig, subscribe,
 };
 use crate::auth::Verifier;
 use crate::config::Config;
@@ -40,7 +41,8 @@ impl State {
         let heartbeat = Heartbeat::start(interval, connections.clone(), shutdown.clone())?;
         let (limit, proxies) = (config.max_connections_per_ip, &config.trusted_proxies);
         let per_ip = PerIpLimit::new(limit, proxies.clone());
-        let runtime = runtime_config(config, root_page, heartbeat, per_ip);
+        let per_token = PerTokenLimit::new(config.max_connections_per_token);
+        let runtime = runtime_config(config, root_page, heartbeat, per_ip, per_token);
         shutdown.set_limit(config.timeouts.drain);
         Ok(State {
             services: Services {
@@ -77,7 +79,8 @@ impl State {
         services.queue_budget.set_limit(config.queue_total);
         services.input_budget.set_limit(config.input_total);
         services.shutdown.set_limit(config.timeouts.drain);
-        let new = runtime_config(config, root_page, heartbeat, per_ip);
+        let per_token = old.per_token.with_limit(config.max_connections_per_token);
+        let new = runtime_config(config, root_page, heartbeat, per_ip, per_token);
         services.config.store(new);
     }
 }
@@ -87,6 +90,7 @@ fn runtime_config(
     root_page: RootPage,
     heartbeat: Heartbeat,
     per_ip: PerIpLimit,
+    per_token: PerTokenLimit,
 ) -> RuntimeConfig {
     let timeouts = config.timeouts;
     let verifier = Verifier::new(&config.secret, config.algorithm);
@@ -99,6 +103,7 @@ fn runtime_config(
             write: timeouts.write,
         },
         per_ip,
+        per_token,
         max_connections: config.max_connections,
         origins: config.allowed_origins.clone(),
         root_page,

@@ -63,6 +63,8 @@ pub enum RejectReason {
     NoDescriptors,
     /// What arrives takes all the memory that it may.
     InputTotal,
+    /// The limit of connections of its token is reached.
+    PerToken,
 }
 
 impl Label for RejectReason {
@@ -74,6 +76,7 @@ impl Label for RejectReason {
         "handshake",
         "no_descriptors",
         "input_total",
+        "per_token",
     ];
 
     fn index(self) -> usize {
@@ -246,7 +249,8 @@ mod tests {
         assert_eq!(AuthFailure::NAMES.len(), AuthFailure::TimedOut.index() + 1);
         assert_eq!(RejectReason::NoDescriptors.name(), "no_descriptors");
         assert_eq!(RejectReason::InputTotal.name(), "input_total");
-        let last = RejectReason::InputTotal.index();
+        assert_eq!(RejectReason::PerToken.name(), "per_token");
+        let last = RejectReason::PerToken.index();
         assert_eq!(RejectReason::NAMES.len(), last + 1);
         assert_eq!(ClientEvent::Malformed.name(), "malformed");
         assert_eq!(ClientEvent::NAMES.len(), ClientEvent::Malformed.index() + 1);

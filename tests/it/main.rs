@@ -40,3 +40,4 @@ mod slow_subscribers;
 mod subscribe;
 mod systemd;
 mod timeouts;
+mod token_limit;

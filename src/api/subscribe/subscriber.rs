@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::api::runtime_config::{CurrentConfig, SubscriberConfig};
 use crate::api::services::Services;
+use crate::api::token_limit::{Holder, OverTokenLimit, TokenPermit};
 use crate::auth::AuthError;
 use crate::http::Upgraded;
 use crate::hub::Subscriptions;
@@ -38,6 +39,7 @@ pub const STACK_SIZE: usize = 64 * 1024;
 static REJECTED_TOKENS: Throttle = Throttle::new();
 static SLOW_SUBSCRIBERS: Throttle = Throttle::new();
 static FLOODING_CLIENTS: Throttle = Throttle::new();
+static OVER_TOKEN_LIMIT: Throttle = Throttle::new();
 
 /// A subscriber whose handshake is accepted, and whose session has not begun.
 pub struct Subscriber {
@@ -105,6 +107,7 @@ pub fn serve(upgraded: Upgraded<Subscriber>) {
         max_queue: config.queue,
         permit: connection.permit,
         _ip_permit: connection.ip_permit,
+        token_permit: None,
     };
     debug!("subscribing conn={id}");
     match connected.authenticate(Instant::now() + config.auth_timeout) {
@@ -125,6 +128,8 @@ struct SubscriberConnection {
     max_queue: usize,
     permit: ConnectionPermit,
     _ip_permit: IpPermit,
+    /// Its part in the limit of its first token; those that it shows later do not count.
+    token_permit: Option<TokenPermit>,
 }
 
 /// Counts the close code of a connection when it ends, on every path.
@@ -205,7 +210,8 @@ impl SubscriberConnection {
     /// Subscribes to all channels that a token lists, or to none of them.
     fn subscribe(&mut self, token: Option<Cow<'_, str>>) -> Result<(), Disconnect> {
         let token = token.ok_or_else(|| unauthorized(AuthError::Malformed))?;
-        let verified = self.runtime.load().verifier.verify(&token);
+        let config = self.runtime.load();
+        let verified = config.verifier.verify(&token);
         let verified = verified.map_err(unauthorized)?;
         let claims = verified.claims(SystemTime::now()).map_err(unauthorized)?;
         let listed = claims
@@ -216,6 +222,14 @@ impl SubscriberConnection {
         };
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
         self.check(&names).map_err(Disconnect::Rejected)?;
+        if self.token_permit.is_none() {
+            let subject = claims.subject();
+            let holder = subject
+                .as_deref()
+                .map_or(Holder::Token(&token), Holder::Subject);
+            let permit = config.per_token.acquire(holder);
+            self.token_permit = Some(permit.map_err(|error| over_token_limit(self.id, error))?);
+        }
         // Before the client is told: a subscribed connection is not evicted for another one.
         if !self.permit.subscribe() {
             return Err(Disconnect::Gone); // it was evicted just now
@@ -286,6 +300,15 @@ fn unauthorized(error: AuthError) -> Disconnect {
 fn not_authorized(failure: AuthFailure) -> Disconnect {
     counters::AUTH_FAILURES.add_one(failure);
     Disconnect::NotAuthorized(failure)
+}
+
+/// Counts and logs a token that has too many connections. Whose it is is not logged.
+fn over_token_limit(id: u64, error: OverTokenLimit) -> Disconnect {
+    counters::REJECTIONS.add_one(RejectReason::PerToken);
+    if let Some(suppressed) = OVER_TOKEN_LIMIT.pass() {
+        warn!("subscriber refused conn={id} code=1008 reason=\"{error}\" suppressed={suppressed}");
+    }
+    Disconnect::Rejected(CloseFrame::TooManyConnections)
 }
 
 /// Counts and logs the ends that an operator wants to see, each kind of line at most once a second.

@@ -244,7 +244,9 @@ fn close_error(frame: Option<CloseFrame>) -> ClientError {
             "the server refused the token (4001 {reason}): it has expired, or the server's secret, \
              JWT_ALGORITHM or clock differs; run `bifrost token inspect` on that machine"
         )),
-        1008 => ClientError::Rejected(format!("the server refused the channels (1008 {reason})")),
+        1008 => ClientError::Rejected(format!(
+            "the server refused the subscription (1008 {reason})"
+        )),
         code => ClientError::Lost(format!(
             "the server closed the connection ({code} {reason})"
         )),

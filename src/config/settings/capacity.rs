@@ -38,6 +38,25 @@ pub const ROWS: &[Setting] = &[
         show: Show::Value(|config| config.max_connections_per_ip.map(|count| count.to_string())),
     },
     Setting {
+        variable: "BIFROST_MAX_CONNECTIONS_PER_TOKEN",
+        value: "COUNT",
+        default: DefaultValue::Words("no limit"),
+        help: "Open subscribers whose token has the same sub, or is the same",
+        manual: "Open subscribers whose token has the same claim `sub`, or, without one, is the \
+                 same; past it, another one is disconnected with close code 1008",
+        effect: Effect::NewSubscribers,
+        read: |reader, config| {
+            reader
+                .optional_count()
+                .map(|count| config.max_connections_per_token = count)
+        },
+        show: Show::Value(|config| {
+            config
+                .max_connections_per_token
+                .map(|count| count.to_string())
+        }),
+    },
+    Setting {
         variable: "BIFROST_TRUSTED_PROXIES",
         value: "LIST",
         default: DefaultValue::Words("none"),

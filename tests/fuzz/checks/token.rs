@@ -12,7 +12,7 @@ use super::json::{self, Object};
 /// Times of verification, in seconds since 1970.
 const TIMES: [f64; 4] = [0.0, 1_700_000_000.0, 1_700_000_000.5, 4_102_444_800.0];
 /// Claims that the server reads, each of which may occur once.
-const CLAIMS: [&str; 5] = ["exp", "nbf", "channel", "message", "channels"];
+const CLAIMS: [&str; 6] = ["exp", "nbf", "sub", "channel", "message", "channels"];
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
