@@ -43,7 +43,7 @@ pub struct Config {
     pub port: u16,
     /// The address of the listener for Prometheus, if there is to be one; port 0 takes a free one.
     pub metrics_addr: Option<SocketAddr>,
-    /// The most open connections, HTTP included; nothing means what the file limit allows.
+    /// The most open connections, HTTP included; nothing means what the limits of files and threads allow.
     pub max_connections: Option<usize>,
     /// The most open connections of one address; nothing means no limit.
     pub max_connections_per_ip: Option<usize>,

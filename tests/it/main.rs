@@ -6,6 +6,7 @@
 mod support;
 
 mod broadcast;
+mod budgets;
 mod cli_broadcast;
 mod cli_inspect;
 mod cli_listen;

@@ -12,7 +12,7 @@ pub const ROWS: &[Setting] = &[
     Setting {
         variable: "BIFROST_MAX_CONNECTIONS",
         value: "COUNT",
-        default: DefaultValue::Words("what the file limit allows"),
+        default: DefaultValue::Words("what files and threads allow"),
         help: "Open connections, HTTP included",
         manual: "Open connections, HTTP included; 16 more are reserved for plain HTTP",
         effect: Effect::NewConnections,
