@@ -5,11 +5,15 @@
 //! Bytes count once for each queue that they wait in; a frame that waits in many is in memory once,
 //! so the real need is less.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::net::sync::{AtomicI64, Mutex, Ordering};
+
+/// Queues are evicted until the total is below the budget by this part of it.
+const MARGIN: i64 = 16;
 
 /// A queue in which bytes wait, as the budget sees it.
 pub(super) trait Waiting: fmt::Debug + Send + Sync {
@@ -68,19 +72,23 @@ impl QueueBudget {
         self.0.bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
     }
 
-    /// Evicts the fullest queue until the total is within its budget. Locks no queue: the holder of
-    /// its lock may be waiting for the caller's.
-    pub(super) fn evict_largest(&self) {
-        while self.is_over() {
-            let Some(largest) = self.largest() else {
-                return;
-            };
-            largest.overflow();
+    /// If the total is over its budget, evicts the fullest queues until it is well within: the search
+    /// looks at all that are stalled, and must not follow each frame of thousands. Locks no queue:
+    /// the holder of its lock may be waiting for the caller's.
+    pub(super) fn evict_fullest(&self) {
+        let bytes = || self.0.bytes.load(Ordering::Relaxed);
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        if bytes() <= limit {
+            return;
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.bytes.load(Ordering::Relaxed) > self.0.limit.load(Ordering::Relaxed)
+        let mut queues = self.waiting();
+        queues.sort_unstable_by_key(|(waiting, _)| Reverse(*waiting));
+        for (_, fullest) in queues {
+            if bytes() <= limit - limit / MARGIN {
+                return;
+            }
+            fullest.overflow();
+        }
     }
 
     /// Lists a stalled queue.
@@ -93,14 +101,16 @@ impl QueueBudget {
         self.0.stalled.lock().remove(&key);
     }
 
-    /// The queue in which most bytes wait.
-    fn largest(&self) -> Option<Arc<dyn Waiting>> {
+    /// The queues in which bytes wait, with how many.
+    fn waiting(&self) -> Vec<(u64, Arc<dyn Waiting>)> {
         let stalled = self.0.stalled.lock();
         // Kept until the list is unlocked: dropping the last handle of a queue unlists it.
         let queues: Vec<Arc<dyn Waiting>> = stalled.values().filter_map(Weak::upgrade).collect();
         drop(stalled);
-        let largest = queues.iter().max_by_key(|queue| queue.waiting_bytes())?;
-        (largest.waiting_bytes() > 0).then(|| largest.clone())
+        let counted = queues
+            .into_iter()
+            .map(|queue| (queue.waiting_bytes(), queue));
+        counted.filter(|(bytes, _)| *bytes > 0).collect()
     }
 }
 

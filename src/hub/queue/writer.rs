@@ -125,7 +125,7 @@ impl Shared {
                 drop(writer);
                 self.look_again();
                 if !is_whole {
-                    self.budget.evict_largest();
+                    self.budget.evict_fullest();
                 }
                 return push;
             }
@@ -212,7 +212,7 @@ impl Shared {
         // The receiver is in `self`, so the channel can't be disconnected.
         let _ = self.waiting.send(frame.clone());
         self.drain();
-        self.budget.evict_largest();
+        self.budget.evict_fullest();
         Push::Accepted
     }
 

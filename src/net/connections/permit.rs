@@ -145,11 +145,14 @@ impl RequestGuard {
     }
 }
 
+/// An upgraded connection does not become idle: its session says what follows.
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let ConnectionHandle { id, table, .. } = &self.handle;
+        let ConnectionHandle { id, entry, table } = &self.handle;
         let mut entries = table.entries.lock();
-        entries.set(*id, ConnState::Idle);
+        if entry.push().is_none() {
+            entries.set(*id, ConnState::Idle);
+        }
         entries.requests -= 1;
         drop(entries);
         table.changed.notify_all();

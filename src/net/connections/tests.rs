@@ -194,6 +194,18 @@ impl PushConnection for Ignoring {
 }
 
 #[test]
+fn a_connection_is_not_idle_while_it_is_upgraded() {
+    let connections = Connections::without_reserve(1);
+    let (request, mut permit, _peer) = active(&connections);
+    permit.upgrade(Ignoring);
+    drop(request);
+    assert_eq!(connections.make_room(), Room::Full(None));
+    permit.await_token();
+    assert!(matches!(connections.make_room(), Room::Full(Some(_))));
+    assert!(!permit.is_evicted());
+}
+
+#[test]
 fn upgraded_connections_are_waited_for_by_themselves() {
     let connections = Connections::new(2);
     let (http, _peer) = register(&connections);
