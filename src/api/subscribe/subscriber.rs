@@ -223,7 +223,7 @@ impl SubscriberConnection {
         let names: Vec<&str> = listed.iter().map(|Text(name)| &**name).collect();
         self.check(&names).map_err(Disconnect::Rejected)?;
         if self.token_permit.is_none() {
-            let subject = claims.subject();
+            let subject = verified.subject();
             let holder = subject
                 .as_deref()
                 .map_or(Holder::Token(&token), Holder::Subject);
