@@ -23,7 +23,7 @@ pub fn answer(
             let Services { hub, shutdown, .. } = services;
             let response = broadcast::answer(request, &config.verifier, hub, shutdown);
             if response.status() == Status::Ok {
-                connection.permit.mark_proven();
+                connection.mark_proven();
             }
             response
         }

@@ -140,8 +140,7 @@ impl Connection {
     }
 
     /// Charges what the next read can make the buffers take, before they grow. A body whose length
-    /// is known is refused before it is sent, when it would not fit now. Here is where the budget
-    /// ends a request, small or large; the peer is not asked who it is.
+    /// is known is refused before it is sent, when it would not fit now.
     fn charge_next_read(&mut self) -> Result<(), OverBudget> {
         let charge = &mut self.inner.input_charge;
         let announced = self.decoder.take_announced().unwrap_or(0);

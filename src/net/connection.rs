@@ -26,4 +26,10 @@ impl Connection {
     pub fn id(&self) -> u64 {
         self.permit.id()
     }
+
+    /// Says that the peer has broadcast with a good token: it outlasts those that have not.
+    pub fn mark_proven(&mut self) {
+        self.permit.mark_proven();
+        self.input_charge.mark_proven();
+    }
 }

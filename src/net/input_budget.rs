@@ -55,15 +55,8 @@ impl InputBudget {
         InputCharge {
             budget: self.clone(),
             charged: 0,
+            is_proven: false,
         }
-    }
-
-    /// What may be charged in all, if one connection takes so many bytes of it. The last quarter is
-    /// for those that take little: large bodies alone can't use everything up.
-    fn limit_for(&self, charged: u64) -> u64 {
-        let limit = self.limit();
-        let is_large = charged > LARGE as u64;
-        if is_large { limit - limit / 4 } else { limit }
     }
 }
 
@@ -72,6 +65,7 @@ impl InputBudget {
 pub struct InputCharge {
     budget: InputBudget,
     charged: u64,
+    is_proven: bool,
 }
 
 impl InputCharge {
@@ -87,7 +81,7 @@ impl InputCharge {
             self.give_back(self.charged - charged);
             return Ok(());
         }
-        let (more, limit) = (charged - self.charged, self.budget.limit_for(charged));
+        let (more, limit) = (charged - self.charged, self.limit_for(charged));
         let add = |total: u64| total.checked_add(more).filter(|total| *total <= limit);
         let total = &self.budget.0.bytes;
         match total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
@@ -106,10 +100,27 @@ impl InputCharge {
     pub fn check(&self, bytes: usize) -> Result<(), OverBudget> {
         let charged = charged(bytes);
         let total = self.budget.bytes() - self.charged;
-        if charged <= self.charged || total + charged <= self.budget.limit_for(charged) {
+        if charged <= self.charged || total + charged <= self.limit_for(charged) {
             Ok(())
         } else {
             Err(self.over_budget())
+        }
+    }
+
+    /// Says that the connection has shown a good token.
+    pub fn mark_proven(&mut self) {
+        self.is_proven = true;
+    }
+
+    /// What may be charged in all, if this connection takes so many bytes of it. The last quarter is
+    /// for those that take little, so that large bodies alone can't use everything up; and half of
+    /// that for those that have shown a good token.
+    fn limit_for(&self, charged: u64) -> u64 {
+        let limit = self.budget.limit();
+        match charged {
+            large if large > LARGE as u64 => limit - limit / 4,
+            _ if self.is_proven => limit,
+            _ => limit - limit / 8,
         }
     }
 
@@ -188,6 +199,7 @@ mod tests {
     fn over_the_limit_a_charge_stays_what_it_was() {
         let budget = InputBudget::new(20 * KIB);
         let mut charge = budget.charge();
+        charge.mark_proven();
         assert_eq!(charge.set(FREE + 20 * KIB), Ok(()));
         let over = charge.set(FREE + 20 * KIB + 1).unwrap_err().to_string();
         assert!(
@@ -202,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_quarter_is_for_small_charges() {
+    fn the_last_quarter_is_for_small_charges_and_half_of_it_for_the_proven() {
         let budget = InputBudget::new(400 * KIB);
         let (mut large, mut second) = (budget.charge(), budget.charge());
         assert_eq!(large.set(FREE + 200 * KIB), Ok(()));
@@ -211,8 +223,12 @@ mod tests {
         assert!(large.set(FREE + 301 * KIB).is_err());
         assert_eq!(large.set(FREE + 300 * KIB), Ok(()));
         assert!(second.set(FREE + LARGE + 1).is_err());
-        assert_eq!(second.set(FREE + LARGE), Ok(()));
-        assert_eq!(budget.charge().set(FREE + 36 * KIB), Ok(()));
+        assert!(second.set(FREE + 50 * KIB + 1).is_err());
+        assert_eq!(second.set(FREE + 50 * KIB), Ok(()));
+        let mut proven = budget.charge();
+        proven.mark_proven();
+        assert!(proven.set(FREE + 50 * KIB + 1).is_err());
+        assert_eq!(proven.set(FREE + 50 * KIB), Ok(()));
     }
 
     #[test]

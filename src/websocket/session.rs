@@ -125,7 +125,7 @@ impl Session {
                 Ok(Message::Ping(_)) => self.unsent_answers += 1,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    self.charge_input()?;
+                    self.charge_input(deadline)?;
                     if self.receiving.is_drained {
                         self.free_parser();
                         self.sleep(deadline, PollFlags::IN)?;
@@ -184,7 +184,10 @@ impl Session {
     }
 
     /// Charges what the parser holds of a message that is not whole.
-    fn charge_input(&mut self) -> Result<(), Disconnect> {
+    fn charge_input(&mut self, deadline: Option<Instant>) -> Result<(), Disconnect> {
+        if deadline.is_none() {
+            self.input_charge.mark_proven();
+        }
         let held = self.receiving.meter.held();
         self.input_charge
             .set(held)

@@ -53,11 +53,6 @@ impl ConnectionPermit {
         }
     }
 
-    /// Whether the connection has broadcast with a good token.
-    pub fn is_proven(&self) -> bool {
-        self.is_proven
-    }
-
     /// Counts the connection as upgraded from now on.
     pub fn upgrade(&mut self, push: impl PushConnection + 'static) {
         let ConnectionHandle { entry, table, .. } = &self.handle;
