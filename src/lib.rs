@@ -8,12 +8,12 @@
 //! | [`cli`] | the command line: `table` (the commands), `arguments` (their flags), `commands/`, `client/` (the HTTP and WebSocket client that the commands use) |
 //! | [`server`] | binds `listeners`, builds the `state`, runs, reloads, drains; `systemd/` (socket, readiness, status, watchdog) |
 //! | [`api`] | what is at which path: `routes`, `broadcast/`, `subscribe/`, `admin` (`/info.json`, `/healthz`, `/readyz`), `demo`, and `metrics/`, a listener of its own |
-//! | [`websocket`] | `handshake`, `session` (reads, closes), `frame`, `keepalive` (the server's pings), `disconnect` (why a connection ends) |
+//! | [`websocket`] | `handshake`, `session` (reads, closes), `frame_meter` and `rate_limit` (what a client may send), `frame`, `keepalive` (the server's pings), `disconnect` (why a connection ends) |
 //! | [`config`] | the settings: `settings/` (the table, a file a topic), reading and checking, `changes` at a reload |
 //! | [`http`] | HTTP/1.1 on one connection: `decoder`, `head`, `chunked`, `response`, `serve` (the request loop), `forwarded`, `origin`, `local_host` |
 //! | [`hub`] | fan-out: `channels` and their subscribers, `batch` (several messages in one write), `queue/` (what waits for one subscriber) |
 //! | [`auth`] | tokens: `verify`, `sign`, `mac` (keys), `publish_scope` |
-//! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `connections/` (how many, what each does, `eviction`, `ip_limit`), `input_budget` (the memory of what arrives) |
+//! | [`net`] | `socket`, `listener`, `acceptor`, `worker_pool`, `shutdown`, `refusals` (without a thread), `connections/` (how many, what each does, `eviction`, `ip_limit`), `input_budget` (the memory of what arrives) |
 //! | [`protocol`] | the words of the wire: `event`, `close_frame`, `channel`, `json`, and the `limits` that no setting changes |
 //! | [`telemetry`] | `log`, `counters`, their `labels`, the format that Prometheus reads |
 //!
@@ -42,8 +42,11 @@
 //!   `hub/queue/budget.rs` the fullest of all, `websocket/session.rs` one that reads nothing for too
 //!   long. A queue is given whole batches: what counts messages begins in `hub/subscriber_list.rs`.
 //!   Then `make model`.
-//! * **Which connection is evicted**: `net/connections/entry.rs` (the order),
+//! * **Which connection is evicted**: `net/connections/order.rs` (the order),
 //!   `net/connections/eviction.rs` (when, and after what wait).
+//! * **A budget** for something that clients make the server hold: the part that holds it charges it
+//!   (`net/input_budget.rs` is an example) and refuses or closes; a counter or a gauge; a row in the
+//!   table of `src/manual/security.md`, and a test of the same name in `tests/it/budgets.rs`.
 //! * **What a client sends**: frames in `websocket/session.rs` (tungstenite answers ping frames), JSON
 //!   events in `protocol/event.rs` and `api/subscribe/subscriber.rs`.
 //! * **Why a token is rejected**: `auth/error.rs`, `auth/verify.rs`, `telemetry/labels.rs`; for what a

@@ -59,8 +59,9 @@ pub struct Session {
     close_code: Option<u16>,
     /// Answers to the client since nothing waited for it.
     unsent_answers: u32,
-    /// Whether the client, silent when the session had stood still, was pinged anew.
-    was_pinged_again: bool,
+    /// The time of the last bytes when the client, silent while the session had stood still, was
+    /// pinged anew.
+    pinged_again_after: Option<Instant>,
 }
 
 impl Session {
@@ -91,7 +92,7 @@ impl Session {
             input_charge,
             close_code: None,
             unsent_answers: 0,
-            was_pinged_again: false,
+            pinged_again_after: None,
         }
     }
 
@@ -230,13 +231,13 @@ impl Session {
         if self.socket.has_input() {
             self.receiving.last_received = now;
             self.push.note_received();
-            self.was_pinged_again = false;
             return Ok(());
         }
-        if now - limit < STOOD_STILL || self.was_pinged_again {
+        let last_received = Some(self.receiving.last_received);
+        if now - limit < STOOD_STILL || self.pinged_again_after == last_received {
             return Err(Disconnect::Silent);
         }
-        self.was_pinged_again = true;
+        self.pinged_again_after = last_received;
         self.push.ping_again();
         Ok(())
     }

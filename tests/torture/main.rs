@@ -10,6 +10,7 @@
 mod support;
 mod tools;
 
+mod attackers;
 mod bad_tokens;
 mod clock_jumps;
 mod connection_limit;

@@ -164,15 +164,59 @@ fn memory_of_the_server_is_not_for_others_of_its_user() {
     }
 }
 
+/// A server without privileges, whose limit of threads is lowered after its start: from the limit at
+/// the start it derives how many connections it takes.
+fn server_short_of_threads(copy: &PublicCopy, limit: u64) -> Server {
+    let launch = with_long_timeouts(Launch::serve());
+    let server = with_threads(launch, &copy.path, 1_000).start();
+    let few = Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
+    let pid = Pid::from_raw(server.pid() as i32);
+    prlimit(pid, Resource::Nproc, few).expect("lower the thread limit of the server");
+    server
+}
+
 #[test]
 fn thread_exhaustion_disturbs_no_client() {
     let copy = PublicCopy::new();
-    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, 40).start();
+    let server = server_short_of_threads(&copy, 40);
     survive_floods(&server, 100);
     expect_accept_failures(&server);
 }
 
-/// Connects subscribers one by one, until the server has closed five connections for which it had
+#[test]
+fn newcomers_get_the_threads_of_idle_connections() {
+    const THREADS: u64 = 40;
+    let copy = PublicCopy::new();
+    let server = server_short_of_threads(&copy, THREADS);
+    let _idle = flood(&server, 200);
+    let mut alice = server.raw_subscriber(&["a"]);
+    for number in 0..20 {
+        assert_eq!(server.get("/healthz").status, 200, "request {number}");
+        let message = format!(r#"{{"n":{number}}}"#);
+        assert_eq!(server.broadcast("a", &message), 1);
+        alice.expect_text(&message);
+    }
+    assert!(ProcStats::of(&server).threads as u64 <= THREADS);
+}
+
+#[test]
+fn limit_of_connections_follows_from_the_limit_of_threads() {
+    let copy = PublicCopy::new();
+    let launch = Launch::serve()
+        .env(ANYWHERE.0, ANYWHERE.1)
+        .env("BIFROST_MAX_CONNECTIONS", "5000");
+    let server = ServerWithMetrics::over(with_threads(launch, &copy.path, 300).start());
+    let limit = server.scrape().value("bifrost_connections_limit");
+    assert!((100.0..300.0).contains(&limit), "{limit}");
+    let log = server.stderr.so_far();
+    let is_named = |line: &String| line.contains("processes") && line.contains("LimitNPROC");
+    assert!(log.iter().any(is_named), "{log:#?}");
+}
+
+/// Connects subscribers one by one, until the server has refused five connections for which it had
 /// no thread.
 fn subscribe_until_rejected(server: &Server, most: usize) -> Vec<RawSocket> {
     let mut subscribers = Vec::new();
@@ -180,7 +224,8 @@ fn subscribe_until_rejected(server: &Server, most: usize) -> Vec<RawSocket> {
     while rejected < 5 {
         let mut http = server.http();
         let sent = http.try_send(HANDSHAKE);
-        let Some(response) = sent.then(|| http.try_response()).flatten() else {
+        let response = sent.then(|| http.try_response()).flatten();
+        let Some(response) = response.filter(|response| response.status != 503) else {
             rejected += 1;
             continue;
         };
@@ -198,7 +243,7 @@ fn subscribe_until_rejected(server: &Server, most: usize) -> Vec<RawSocket> {
 fn last_free_thread_serves_a_subscriber() {
     const THREADS: usize = 12;
     let copy = PublicCopy::new();
-    let server = with_threads(with_long_timeouts(Launch::serve()), &copy.path, THREADS).start();
+    let server = server_short_of_threads(&copy, THREADS as u64);
     // A connection that gets a thread needs no second one to become a subscriber.
     let mut subscribers = subscribe_until_rejected(&server, THREADS);
     let left = subscribers.len() as u64 - 1;

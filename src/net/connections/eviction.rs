@@ -9,17 +9,21 @@ use parking_lot::MutexGuard;
 
 use super::Connections;
 use super::order::{OVERDUE, Room};
-use super::table::{Entries, Eviction};
+use super::table::{Entries, Eviction, RESERVE};
 
 /// How long a connection of which something is awaited is spared by the acceptor, when nothing but
 /// such connections is left: its thread may not have run yet. Meanwhile, newcomers wait in the
 /// kernel's backlog.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Most upgrades that wait for a place. They hold one of the reserve meanwhile, and can't be evicted.
+const MAX_WAITING: usize = RESERVE / 2;
+
 impl Connections {
     /// Makes room for the upgrade of an open connection; false if there is none.
     ///
-    /// Waits for half a second, while nothing is idle, for those that are sending their request.
+    /// Waits for half a second, while nothing is idle, for those that are sending their request; unless
+    /// many wait already.
     pub fn evict_for_upgrade(&self) -> bool {
         let deadline = Instant::now() + OVERDUE;
         let mut entries = self.0.entries.lock();
@@ -31,7 +35,7 @@ impl Connections {
             if !entries.fit_in(limit) {
                 return false;
             }
-            let is_patient = Instant::now() < deadline;
+            let is_patient = Instant::now() < deadline && entries.waiting < MAX_WAITING;
             let patience = if is_patient { OVERDUE } else { Duration::ZERO };
             let until = match entries.evict_one(patience) {
                 Eviction::Evicted(entry) => {
@@ -42,7 +46,9 @@ impl Connections {
                 Eviction::Impossible if is_patient => deadline,
                 Eviction::Impossible => return false,
             };
+            entries.waiting += 1;
             self.0.changed.wait_until(&mut entries, until);
+            entries.waiting -= 1;
         }
     }
 

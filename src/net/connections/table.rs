@@ -42,6 +42,8 @@ pub struct Entries {
     pub upgraded: usize,
     /// Connections with a request under way.
     pub requests: usize,
+    /// Upgrades that wait for a place.
+    pub waiting: usize,
 }
 
 #[derive(Debug)]

@@ -110,6 +110,26 @@ fn a_connection_that_sends_its_request_is_waited_for() {
 }
 
 #[test]
+fn only_some_upgrades_wait_for_a_place() {
+    const UPGRADES: usize = 40;
+    let connections = Connections::new(UPGRADES);
+    let half: Vec<_> = (0..UPGRADES).map(|_| register(&connections)).collect();
+    let begun = Instant::now();
+    let all: Vec<_> = (0..UPGRADES).map(|_| active(&connections)).collect();
+    thread::scope(|scope| {
+        for _ in &all {
+            scope.spawn(|| connections.evict_for_upgrade());
+        }
+        // Long before any of the awaited ones is overdue.
+        while half.iter().all(|(permit, _)| !permit.is_evicted()) {
+            assert!(begun.elapsed() < LIMIT, "nobody is evicted");
+            thread::yield_now();
+        }
+    });
+    assert_eq!(connections.0.entries.lock().waiting, 0);
+}
+
+#[test]
 fn a_request_that_arrives_whole_meanwhile_is_answered() {
     let connections = Connections::new(1);
     let (half, _peer) = register(&connections);
