@@ -68,6 +68,10 @@ impl SubscriberList {
     pub fn join(&mut self, subscriber: Subscriber) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
+        if self.entries.is_empty() {
+            // Many channels have one subscriber; a vector begins with room for four.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry {
             key,
             subscriber: Some(subscriber),
