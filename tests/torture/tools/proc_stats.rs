@@ -94,17 +94,20 @@ pub fn wait_shrunk(process: &Process, before: ProcStats) {
     });
 }
 
-/// Waits until each thread of the process sleeps: then it has done all that it was asked.
-pub fn wait_asleep(process: &Process) {
-    let tasks = format!("/proc/{}/task", process.pid());
-    let is_asleep = |task: fs::DirEntry| {
+/// Whether each thread of the process sleeps: then it has done all that it was asked.
+pub fn is_asleep(process: &Process) -> bool {
+    let sleeps = |task: fs::DirEntry| {
         // A thread may have ended since it was listed.
         let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
         let (_, after_name) = stat.rsplit_once(')').unwrap_or_default();
         !after_name.starts_with(" R")
     };
-    eventually("all threads sleep", || {
-        let mut tasks = fs::read_dir(&tasks).expect("the server's threads");
-        tasks.all(|task| task.is_ok_and(is_asleep)).then_some(())
-    });
+    let mut tasks =
+        fs::read_dir(format!("/proc/{}/task", process.pid())).expect("the server's threads");
+    tasks.all(|task| task.is_ok_and(sleeps))
+}
+
+/// Waits until each thread of the process sleeps.
+pub fn wait_asleep(process: &Process) {
+    eventually("all threads sleep", || is_asleep(process).then_some(()));
 }
