@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, process};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -124,19 +125,21 @@ impl Drop for PublicCopy {
     }
 }
 
+/// Runs a command as an unprivileged user.
+const UNPRIVILEGED: [&str; 4] = [
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+];
+
 /// Runs the server as an unprivileged user with so many threads in all: root is exempt from the
 /// limit.
 fn with_threads(launch: Launch, binary: &Path, limit: usize) -> Launch {
     let nproc = format!("--nproc={limit}:{limit}");
-    let user = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
     launch
         .instead(binary)
-        .under(&user)
+        .under(&UNPRIVILEGED)
         .under(&["prlimit", &nproc])
 }
 
@@ -169,12 +172,15 @@ fn memory_of_the_server_is_not_for_others_of_its_user() {
 fn server_short_of_threads(copy: &PublicCopy, limit: u64) -> Server {
     let launch = with_long_timeouts(Launch::serve());
     let server = with_threads(launch, &copy.path, 1_000).start();
-    let few = Rlimit {
-        current: Some(limit),
-        maximum: Some(limit),
-    };
-    let pid = Pid::from_raw(server.pid() as i32);
-    prlimit(pid, Resource::Nproc, few).expect("lower the thread limit of the server");
+    let [setpriv, as_user @ ..] = UNPRIVILEGED;
+    let lowered = Command::new(setpriv)
+        .args(as_user)
+        .arg("prlimit")
+        .arg(format!("--pid={}", server.pid()))
+        .arg(format!("--nproc={limit}:{limit}"))
+        .status()
+        .expect("run prlimit");
+    assert!(lowered.success(), "lower the thread limit of the server");
     server
 }
 
