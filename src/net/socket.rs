@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::poll::{Wait, wait};
@@ -172,6 +173,12 @@ impl Socket {
                 return;
             }
         }
+    }
+
+    /// Makes the end of the connection a reset, which tells a peer that goes on sending. Closed
+    /// without it, a connection whose receive buffer was full leaves the peer waiting for a minute.
+    pub fn reset_on_close(&self) {
+        let _ = set_socket_linger(&self.0, Some(Duration::ZERO)); // peer already gone
     }
 
     /// Ends the connection in both directions at once, for every holder of this socket.

@@ -215,11 +215,12 @@ fn connections_that_never_pause_stop_no_request() {
                     let Some(mut stream) = connect(&server) else {
                         continue;
                     };
-                    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nA: "); // it may be cut
-                    // A head may be long: one byte at a time it lasts for as long as the test.
-                    while !is_over.load(Ordering::Relaxed) && stream.write_all(b"x").is_ok() {
-                        thread::sleep(Duration::from_micros(200));
-                    }
+                    let head =
+                        "POST /broadcast HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+                    let _ = stream.write_all(head.as_bytes()); // it may be cut
+                    while !is_over.load(Ordering::Relaxed)
+                        && stream.write_all(&[b' '; 65_536]).is_ok()
+                    {}
                 }
             });
         }

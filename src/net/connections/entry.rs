@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::order::ConnState;
 use crate::net::socket::Socket;
 
 /// A connection that the server pushes messages to. Each protocol that upgrades connections
@@ -53,7 +54,10 @@ impl ConnectionEntry {
     }
 
     /// Says that the connection was evicted; [`ConnectionEntry::cut_evicted`] has to follow.
-    pub fn mark_evicted(&self) {
+    pub fn mark_evicted(&self, state: ConnState) {
+        if matches!(state, ConnState::Reading | ConnState::Sending) {
+            self.socket.reset_on_close(); // its peer may be in the middle of a body
+        }
         self.is_evicted.store(true, Ordering::Release);
     }
 

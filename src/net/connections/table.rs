@@ -161,7 +161,7 @@ impl Entries {
             return Eviction::Impossible;
         };
         self.order.remove(id, slot.standing);
-        slot.entry.mark_evicted();
+        slot.entry.mark_evicted(slot.standing.state);
         self.ending += 1;
         self.evicted += 1;
         Eviction::Evicted(slot.entry.clone())
