@@ -243,11 +243,14 @@ impl Session {
     }
 
     /// When the client has been silent for too long, as far as is known now: two intervals after
-    /// its last bytes, and one after a ping that it has not answered.
+    /// its last bytes, and one after a ping that it has not answered. A ping may wait because the
+    /// client takes nothing; then it is one interval after the last that it took.
     fn silence_limit(&self, now: Instant) -> Instant {
         let interval = self.limits.ping_interval;
         let silent = self.receiving.last_received + SILENT_INTERVALS * interval;
-        silent.max(self.push.pinged_at().unwrap_or(now) + interval)
+        let pinged = self.push.pinged_at();
+        let asked = pinged.or_else(|| self.push.queue().stalled_since());
+        silent.max(asked.unwrap_or(now) + interval)
     }
 
     /// Sleeps until the socket has input, if `interest` says so, a deadline passes or the thread is
@@ -344,10 +347,17 @@ impl Session {
         self.push.queue().state() != QueueState::Broken
     }
 
-    /// Reads and drops frames until the client's close frame (RFC 6455 §7.1.1).
+    /// Reads and drops frames until the client's close frame (RFC 6455 §7.1.1). What comes at too high
+    /// a rate is no longer parsed.
     fn await_close(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
-            match self.read() {
+            let read = self.read();
+            if self.check_rate(None).is_err() {
+                return self
+                    .socket
+                    .linger(deadline.saturating_duration_since(Instant::now()));
+            }
+            match read {
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];

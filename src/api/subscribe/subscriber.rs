@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
@@ -19,7 +20,7 @@ use crate::api::token_limit::{Holder, OverTokenLimit, TokenPermit};
 use crate::auth::AuthError;
 use crate::http::Upgraded;
 use crate::hub::Subscriptions;
-use crate::hub::queue::SendQueue;
+use crate::hub::queue::{FRAME_COST, SendQueue};
 use crate::net::connections::{ConnectionPermit, IpPermit};
 use crate::net::{self, Shutdown};
 use crate::protocol::channel::{self, NameError};
@@ -163,7 +164,8 @@ impl SubscriberConnection {
 
     /// Moves the connection to a thread whose stack is untouched; keeps this one if none can start.
     fn move_to_fresh_thread(self) {
-        let handed_over = Arc::new(Mutex::new(Some(self)));
+        // In the heap: each time it is moved, it takes its size of the fresh stack, for good.
+        let handed_over = Arc::new(Mutex::new(Some(Box::new(self))));
         let taken = handed_over.clone();
         let run = move || {
             let connection = taken.lock().take();
@@ -182,7 +184,7 @@ impl SubscriberConnection {
     }
 
     /// Handles the client's messages until the connection ends. Asleep for most of the time.
-    fn run(mut self) {
+    fn run(mut self: Box<Self>) {
         loop {
             let handled = self.session.next(None).and_then(|text| self.handle(&text));
             if let Err(reason) = handled {
@@ -259,7 +261,8 @@ impl SubscriberConnection {
             .iter()
             .map(|name| frame::text(&event::subscribed(name)))
             .collect();
-        let size: usize = confirmations.iter().map(|frame| frame.len()).sum();
+        let cost = |frame: &Bytes| frame.len() + FRAME_COST;
+        let size: usize = confirmations.iter().map(cost).sum();
         let is_worth_it = names.len() > 1 && size <= self.max_queue / 2;
         let queue = self.queue.clone();
         let _cork = is_worth_it.then(|| queue.cork());
