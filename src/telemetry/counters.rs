@@ -18,7 +18,8 @@ pub static SILENT_SUBSCRIBERS_CUT: Counter = Counter::new();
 pub static FLOODING_CLIENTS_CUT: Counter = Counter::new();
 /// Panics, each of which has cost one connection.
 pub static PANICS: Counter = Counter::new();
-/// Connections that could not be accepted for want of descriptors, threads or memory.
+/// Connections that could not be accepted, or got no thread at once, for want of descriptors, threads
+/// or memory.
 pub static ACCEPT_FAILURES: Counter = Counter::new();
 /// Connections, WebSocket handshakes and requests that were rejected.
 pub static REJECTIONS: CounterVec<RejectReason, { RejectReason::NAMES.len() }> = CounterVec::new();

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use crate::support::eventually;
 use crate::support::http::{Http, Response};
 use crate::support::process::Launch;
 use crate::support::raw::HANDSHAKE;
-use crate::support::server::Server;
+use crate::support::server::{Server, deliveries, post};
+use crate::support::{eventually, raise_file_limit, token};
+use crate::tools::proc_stats::ProcStats;
 
 const LIMIT: usize = 3;
 
@@ -119,6 +120,71 @@ fn http_connections_count_too() {
     for http in &mut idle {
         assert_eq!(http.get("/healthz").status, 200);
     }
+}
+
+#[test]
+fn refused_connections_take_no_threads_and_cut_no_broadcast_of_another_address() {
+    raise_file_limit();
+    let server = Launch::serve()
+        .env("BIFROST_MAX_CONNECTIONS_PER_IP", "10")
+        .env("BIFROST_IDLE_TIMEOUT", "10m")
+        .env("BIFROST_REQUEST_TIMEOUT", "10m")
+        .descriptors(256)
+        .start();
+    let before = ProcStats::of(&server);
+    let mut publisher = connect_from(&server, BOB);
+    let broadcast = || {
+        let token = token::publisher("a", "{}");
+        let body = format!(r#"{{"token":"{token}"}}"#);
+        post("/broadcast", "application/json", body)
+    };
+    let mut crowd = Vec::new();
+    for _ in 0..45 {
+        crowd.extend((0..20).map(|_| connect_from(&server, ALICE)));
+        assert_eq!(deliveries(&publisher.send(broadcast()).response()), 0);
+        let mut fresh = connect_from(&server, BOB);
+        assert_eq!(deliveries(&fresh.send(broadcast()).response()), 0);
+        let threads = ProcStats::of(&server).threads;
+        assert!(
+            threads <= before.threads + 30,
+            "{before:?}, {threads} threads"
+        );
+    }
+    // Each of them got the answer, but for those within the limit.
+    let mut answered = 0;
+    for http in &mut crowd {
+        if http.has_more_within(Duration::from_millis(100)) {
+            expect_limit_error(&http.response());
+            http.expect_closed();
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, crowd.len() - 10);
+}
+
+#[test]
+fn refused_connection_evicts_nobody_from_a_full_server() {
+    let server = Launch::serve()
+        .env("BIFROST_MAX_CONNECTIONS_PER_IP", "9")
+        .env("BIFROST_MAX_CONNECTIONS", "2")
+        .start();
+    // Two and the sixteen reserved ones.
+    let addresses = [ALICE; 9].into_iter().chain([BOB; 9]);
+    let mut all: Vec<_> = addresses
+        .map(|address| {
+            let mut http = connect_from(&server, address);
+            assert_eq!(http.get("/healthz").status, 200);
+            http
+        })
+        .collect();
+    expect_rejected(&server, BOB, "");
+    for http in &mut all {
+        assert_eq!(http.get("/healthz").status, 200);
+    }
+    // One that is within the limit does evict one, as there are no more places.
+    let mut carol = connect_from(&server, PROXY);
+    assert_eq!(carol.get("/healthz").status, 200);
+    all[0].expect_closed();
 }
 
 #[test]
