@@ -20,8 +20,7 @@ pub fn answer(
 ) -> Answer<Subscriber> {
     let response = match (request.head.method, request.head.path.as_str()) {
         (Method::Post, "/broadcast") => {
-            let Services { hub, shutdown, .. } = services;
-            let response = broadcast::answer(request, &config.verifier, hub, shutdown);
+            let response = broadcast::answer(request, &config.verifier, &services.hub);
             if response.status() == Status::Ok {
                 connection.mark_proven();
             }

@@ -53,7 +53,7 @@ pub enum RejectReason {
     Full,
     /// The limit of connections of its IP address is reached.
     PerAddress,
-    /// The server is shutting down: for broadcasts too.
+    /// The server is shutting down.
     Draining,
     /// Its `Origin` is not allowed.
     Origin,

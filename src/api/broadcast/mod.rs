@@ -15,11 +15,10 @@ use log::warn;
 use serde::Serialize;
 
 use crate::auth::Verifier;
-use crate::http::{HttpError, Request, Response, Status};
+use crate::http::{Request, Response, Status};
 use crate::hub::Hub;
-use crate::net::Shutdown;
 use crate::telemetry::counters;
-use crate::telemetry::labels::{BroadcastResult, RejectReason};
+use crate::telemetry::labels::BroadcastResult;
 use crate::telemetry::metric_types::Label;
 use crate::telemetry::throttle::Throttle;
 
@@ -37,10 +36,9 @@ struct Sent {
 }
 
 /// Sends the messages of a request, counts and logs the result, and answers.
-pub fn answer(request: &Request, verifier: &Verifier, hub: &Hub, shutdown: &Shutdown) -> Response {
+pub fn answer(request: &Request, verifier: &Verifier, hub: &Hub) -> Response {
     let began = Instant::now(); // the request is complete
-    let posted = post_unless_draining(request, verifier, hub, shutdown);
-    let response = posted.unwrap_or_else(|error| {
+    let response = post(request, verifier, hub).unwrap_or_else(|error| {
         log_error(&error);
         error.http.into()
     });
@@ -49,40 +47,12 @@ pub fn answer(request: &Request, verifier: &Verifier, hub: &Hub, shutdown: &Shut
     response
 }
 
-/// Refuses a broadcast while the server drains: its subscribers are being closed, and reconnect to
-/// the next process, where the sender can reach them. What was accepted before is delivered.
-fn post_unless_draining(
-    request: &Request,
-    verifier: &Verifier,
-    hub: &Hub,
-    shutdown: &Shutdown,
-) -> Result<Response, BroadcastError> {
-    if shutdown.is_triggered() {
-        return Err(draining());
-    }
-    let sent = send(request, verifier, hub)?;
-    // The shutdown may have begun meanwhile. If nobody got the message, it can be sent again.
-    if sent.deliveries == 0 && shutdown.is_triggered() {
-        return Err(draining());
-    }
-    Ok(Response::json(Status::Ok, &sent))
-}
-
-fn draining() -> BroadcastError {
-    counters::REJECTIONS.add_one(RejectReason::Draining);
-    HttpError::new(Status::Unavailable, "the server is restarting").into()
-}
-
 /// Sends the messages of a request to every subscriber of their channels, if all are valid.
 ///
 /// # Errors
 /// 400 with a sentence that says what is wrong; without a token in the body, 401 when the header
 /// has no valid one, and 403 when it does not allow the channel (RFC 6750 §3.1).
 pub fn post(request: &Request, verifier: &Verifier, hub: &Hub) -> Result<Response, BroadcastError> {
-    send(request, verifier, hub).map(|sent| Response::json(Status::Ok, &sent))
-}
-
-fn send(request: &Request, verifier: &Verifier, hub: &Hub) -> Result<Sent, BroadcastError> {
     let _turn = turns::wait_for(request.body.len());
     let publications = match signed::find_token(request) {
         Ok(token) => vec![signed::read(&token, verifier)?],
@@ -90,10 +60,11 @@ fn send(request: &Request, verifier: &Verifier, hub: &Hub) -> Result<Sent, Broad
         Err(no_token) => bearer::read(request, verifier, no_token.error)?,
     };
     let send = |Publication { channel, payload }| hub.broadcast(&channel, payload);
-    Ok(Sent {
+    let sent = Sent {
         message: "Success",
         deliveries: publications.into_iter().map(send).sum(),
-    })
+    };
+    Ok(Response::json(Status::Ok, &sent))
 }
 
 fn log_error(error: &BroadcastError) {

@@ -50,8 +50,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Posts the next message; the number of deliveries, or `None` without a response, or when it was
-    /// refused because the server drains.
+    /// Posts the next message; the number of deliveries, or `None` without a response.
     pub fn try_post(&mut self) -> Option<u64> {
         let message = message(self.publisher, self.answered, self.size);
         let token = token::publisher(self.channel, &message);
@@ -63,9 +62,6 @@ impl<'a> Publisher<'a> {
             return None;
         }
         let response = self.http.try_response()?;
-        if response.status == 503 && response.text().contains("restarting") {
-            return None;
-        }
         self.answered += 1;
         Some(deliveries(&response))
     }
